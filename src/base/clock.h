@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * clock.h - the server's own clock: whole seconds that never run backwards.
+ *
+ * Item times are seconds since `epoch`, which lies CLOCK_FIRST seconds before the
+ * server's start, so that 0 can mean "never" and no item is older than the clock. The
+ * clock runs on CLOCK_BOOTTIME: setting the wall clock neither revives nor kills items,
+ * and time spent suspended counts.
+ */
+#ifndef LARDER_BASE_CLOCK_H
+#define LARDER_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* What clock_seconds() shows at start. */
+#define CLOCK_FIRST 2u
+
+struct clock {
+    int64_t epoch;     /* CLOCK_BOOTTIME second that is second 0 of this clock */
+    int64_t unix_base; /* wall clock second at the server's start minus CLOCK_FIRST */
+};
+
+/* Starts the clock: now is CLOCK_FIRST. */
+void clock_start(struct clock *clock);
+
+/* Seconds now. A system call without a kernel entry; call once per turn, not per item. */
+uint32_t clock_seconds(const struct clock *clock);
+
+/* CLOCK_MONOTONIC in microseconds, for intervals. */
+uint64_t clock_micros(void);
+
+/* The wall clock's second that `seconds` of this clock stand for, taken from the wall
+ * clock as it is now. */
+int64_t clock_to_unix(const struct clock *clock, uint32_t seconds, uint32_t now);
+
+/* Expiry values. */
+#define EXPTIME_NEVER 0u
+#define EXPTIME_PAST 1u                  /* already over at CLOCK_FIRST */
+#define EXPTIME_RELATIVE_MAX 2592000     /* 30 days; larger numbers are Unix times */
+
+/*
+ * Turns a protocol's expiry number into a second of this clock: 0 is never
+ * (EXPTIME_NEVER), negative is already over (EXPTIME_PAST), up to 30 days counts from
+ * `now`, larger is an absolute Unix time. Times beyond the clock's end are never.
+ */
+uint32_t clock_exptime(const struct clock *clock, int64_t exptime, uint32_t now);
+
+#endif

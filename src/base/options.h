@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * options.h - everything the command line can say.
+ *
+ * options_init() gives the defaults, options_parse() reads argv. Nothing here opens,
+ * binds or allocates anything but the strings of the options themselves.
+ */
+#ifndef LARDER_BASE_OPTIONS_H
+#define LARDER_BASE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum protocol_choice { PROTOCOL_AUTO, PROTOCOL_ASCII, PROTOCOL_BINARY };
+
+struct options {
+    int port;             /* -p; 0: no TCP listener, -1: any free port */
+    int udp_port;         /* -U; 0: off */
+    bool port_given;
+    char *unix_socket;    /* -s */
+    unsigned unix_mask;   /* -a, permission bits of the socket file */
+    bool shutdown_command; /* -A */
+    char *listen;         /* -l, entries joined by commas; NULL: the default */
+    bool daemonize;       /* -d */
+    bool coredumps;       /* -r */
+    char *user;           /* -u */
+    uint64_t memory_max;  /* -m, bytes */
+    bool evict;           /* not -M */
+    int connections_max;  /* -c */
+    bool lock_memory;     /* -k */
+    int verbose;          /* -v */
+    char *pid_file;       /* -P */
+    double growth_factor; /* -f */
+    int chunk_min;        /* -n */
+    bool large_pages;     /* -L */
+    char prefix_delimiter; /* -D */
+    bool detail_enabled;
+    int threads;          /* -t */
+    int requests_per_event; /* -R */
+    bool cas;             /* not -C: CAS uniques are shown */
+    int backlog;          /* -b */
+    enum protocol_choice protocol; /* -B */
+    uint64_t item_size_max; /* -I, bytes */
+    bool sasl;            /* -S */
+    bool flush_allowed;   /* not -F */
+    bool dump_allowed;    /* not -X */
+    bool watch_allowed;   /* not -W */
+    char *auth_file;      /* -Y */
+    char *memory_file;    /* -e */
+    bool tls;             /* -Z */
+    int napi_ids;         /* -N */
+
+    /* -o */
+    bool maxconns_fast;
+    int hash_power;
+    bool hash_expand;
+    bool slab_reassign;
+    int slab_automove;
+    double slab_automove_ratio;
+    unsigned slab_automove_window;
+    double slab_automove_freeratio;
+    int tail_repair_time;
+    char *hash_algorithm; /* siphash13 (default), xxh3; jenkins and murmur3 are accepted */
+    bool lru_crawler;
+    int lru_crawler_sleep;
+    uint32_t lru_crawler_tocrawl;
+    bool lru_maintainer;
+    int hot_lru_pct, warm_lru_pct;
+    double hot_max_factor, warm_max_factor;
+    bool temp_lru;
+    unsigned temporary_ttl;
+    int idle_timeout;     /* seconds, 0: off */
+    int partial_timeout;  /* seconds a command may take to arrive, 0: no limit */
+    uint64_t slab_chunk_max; /* bytes */
+    bool slab_chunk_max_given;
+    uint32_t *slab_sizes; /* NULL: growth_factor */
+    unsigned nslab_sizes;
+    uint32_t watcher_logbuf_size, worker_logbuf_size; /* bytes */
+    uint32_t read_buf_mem_limit; /* bytes */
+    bool track_sizes;
+    bool drop_privileges;
+    bool relaxed_privileges;
+    uint32_t sock_cookie_id;
+};
+
+/* The defaults. Strings are heap memory; free with options_fini(). */
+void options_init(struct options *options);
+void options_fini(struct options *options);
+
+/*
+ * Reads argv, left to right, into `options`. Returns -1 to go on, or the status to exit
+ * with: 0 after --help, --version, --license; otherwise an error was printed to stderr.
+ */
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * service.h - the seam between moving bytes and understanding them.
+ *
+ * `net` knows sockets and no commands; a service knows commands and no sockets.
+ * For every connection the service keeps a session. All functions for one session
+ * are called by one worker thread, that of `lane`, never concurrently.
+ *
+ *   connection            service
+ *   accepted      -> open()
+ *   readable      -> want()   where the next bytes should go (a large value is read
+ *                             straight to its resting place), 0: the worker's buffer
+ *                    filled() ... and how many went there
+ *                    look()   "these bytes came": hash and prefetch, change nothing
+ *                    took()   run commands from the bytes, write replies
+ *   gone          -> close()
+ */
+#ifndef LARDER_BASE_SERVICE_H
+#define LARDER_BASE_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/outbox.h"
+
+/* What a session wants after took() or filled(). In each case the worker sends what
+ * is in the outbox first. */
+enum service_next {
+    SERVICE_READ,  /* nothing more to do until more input arrives */
+    SERVICE_AGAIN, /* budget used up: call took() again later with the unused bytes */
+    SERVICE_DRAIN, /* outbox full: call took() again (also with no bytes) once it is sent */
+    SERVICE_CLOSE, /* send what is in the outbox, then close */
+};
+
+/* Who is at the other end; filled by net, read by sessions and statistics. */
+struct peer {
+    char address[112];      /* as `stats conns` prints it: tcp:1.2.3.4:5, unix:/path */
+    char listen_address[112];
+    int fd;                 /* for display only */
+    bool local;             /* a unix socket */
+    uint16_t listener;      /* index of the listener it came through */
+};
+
+/* What a connection is doing, for display. */
+enum conn_state {
+    CONN_WAITING, /* nothing is going on */
+    CONN_READ,    /* part of a command has arrived */
+    CONN_NREAD,   /* part of a value has arrived */
+    CONN_WRITE,   /* output waits for the client */
+    CONN_PARSE,   /* a command is running */
+    CONN_WATCH,
+};
+
+struct service {
+    /* Makes what worker number `index` needs; called once per worker thread, from that
+     * thread, before any session. NULL: out of memory. */
+    void *(*lane_open)(void *context, unsigned index);
+    void (*lane_close)(void *lane);
+
+    /* A session for a new connection; NULL: out of memory, the connection is closed. */
+    void *(*open)(void *lane, const struct peer *peer);
+    /* The connection is gone. An unfinished command has no effect. Frees the session. */
+    void (*close)(void *session);
+
+    /* Where input should go: fills up to `max` iovecs and returns how many, 0 for
+     * "into your own buffer". Only asked while no unused bytes are kept. */
+    unsigned (*want)(void *session, struct iovec *iov, unsigned max);
+    /* `len` bytes went where want() said. */
+    enum service_next (*filled)(void *session, size_t len, struct outbox *out);
+
+    /* A preview of the bytes that the next took() will get: the service may compute and
+     * prefetch but must not change anything. Called for all ready connections of a turn
+     * before any took() of that turn. `data` keeps its address until that took(). */
+    void (*look)(void *session, const char *data, size_t len);
+    /* look() has been called for every connection of the group. */
+    void (*looked)(void *lane);
+
+    /* Runs at most `budget` commands (0 < budget) from the bytes and sets *used_out to how
+     * many bytes are done with; the rest is given again, with more behind it, at the next
+     * call. `len` may be 0 after SERVICE_AGAIN and SERVICE_DRAIN. The bytes may be changed. */
+    enum service_next (*took)(void *session, char *data, size_t len, unsigned budget,
+        size_t *used_out, struct outbox *out);
+
+    /* A pin of an out_ref is no longer needed. Called from the session's worker, possibly
+     * after close() of the session. */
+    void (*release)(void *lane, void *pin);
+
+    /* True while a command has begun to arrive and has not ended, apart from bytes that
+     * took() left unused. Partial commands time out apart from idle connections. */
+    bool (*midway)(const void *session);
+    /* For display: SERVICE_READ states seen from inside (CONN_WAITING, CONN_NREAD ...). */
+    enum conn_state (*state)(const void *session);
+
+    /* Once a second for each worker, `now` as clock_seconds(). */
+    void (*lane_tick)(void *lane, uint32_t now);
+    /* Should this session, which has been stuck midway or in sending without progress for
+     * `stalled` seconds, be given up because what it holds is needed elsewhere? */
+    bool (*give_up)(const void *session, uint32_t stalled);
+
+    /* Bytes sent over a connection that is refused: limit reached. */
+    const char *full_reply;
+};
+
+#endif

@@ -1,0 +1,27 @@
+# Every library, source and program of the project. One library a layer.
+
+noinst_LIBRARIES += libbase.a libstore.a libproto.a libcmd.a libnet.a libadmin.a libmain.a
+
+libbase_a_SOURCES = \
+	src/base/assert.h \
+	src/base/class_counters.def \
+	src/base/clock.c src/base/clock.h \
+	src/base/counters.c src/base/counters.def src/base/counters.h \
+	src/base/hash.c src/base/hash.h \
+	src/base/lock.h \
+	src/base/num.c src/base/num.h \
+	src/base/options.h \
+	src/base/outbox.h \
+	src/base/racy.h \
+	src/base/service.h \
+	src/base/slice.h \
+	src/base/stream.h
+
+libstore_a_SOURCES = \
+	src/store/store.h
+
+libproto_a_SOURCES =
+libcmd_a_SOURCES = src/cmd/admin_hook.h
+libnet_a_SOURCES =
+libadmin_a_SOURCES =
+libmain_a_SOURCES =

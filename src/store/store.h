@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store.h - keys to values within a memory limit; the whole of the cache.
+ *
+ * Knows nothing of sockets, protocols or wall clocks: callers pass `now`, seconds on
+ * the server's own clock (base/clock.h), so a test can move time as it likes. `now` is
+ * at least CLOCK_FIRST and never runs backwards by more than the threads differ.
+ *
+ * Any thread may call any function here with a store_thread of its own, unless the
+ * comment says otherwise. A bad argument is a bug and aborts; everything a client can
+ * provoke is an enum store_result.
+ *
+ * Keys are 1 to KEY_LEN_MAX bytes of anything. Expiry times are seconds of the server's
+ * clock: EXPTIME_NEVER, or the second at which the item is no longer visible.
+ */
+#ifndef LARDER_STORE_STORE_H
+#define LARDER_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/slice.h"
+
+#define KEY_LEN_MAX 250u
+/* A value up to this length (together with its key) lies in one chunk and is copied to
+ * and from callers; a larger one is a chain of pieces, is written through an upload and
+ * read by reference. */
+#define STORE_SMALL_MAX 8192u
+#define SLAB_CLASSES_MAX 64u /* ids 1 .. 63; 0 stands for "none" */
+
+struct store;
+struct store_thread;
+
+enum store_result {
+    STORE_OK,
+    STORE_MISS,         /* no such item, or expired, or flushed */
+    STORE_NOT_STORED,   /* the condition of add, replace, append, prepend failed */
+    STORE_EXISTS,       /* the CAS unique differs */
+    STORE_TOO_LARGE,    /* over item_size_max */
+    STORE_NO_MEMORY,    /* nothing free and nothing evictable (or evictions are off) */
+    STORE_NOT_A_NUMBER, /* the stored value is not a decimal of 64 bits */
+};
+
+struct store_options {
+    uint64_t memory_max;     /* bytes for pages; store_memory_limit() changes it */
+    uint64_t memory_reserve; /* address space for later growth; 0: a multiple of memory_max */
+    uint64_t item_size_max;  /* bytes, by memcached's accounting, see store_item_size() */
+    uint32_t chunk_max;      /* largest piece of a chained item; at most a page */
+    uint32_t chunk_min;      /* smallest key + value + client flags a chunk is made for */
+    double growth_factor;    /* ratio between chunk sizes, over 1 */
+    const uint32_t *slab_sizes; /* explicit chunk sizes, ascending; NULL: growth_factor */
+    unsigned nslab_sizes;
+    unsigned hash_power;     /* log2 of the first number of index buckets; 0: default */
+    bool hash_fixed;         /* never grow the index */
+    bool evict;              /* false: STORE_NO_MEMORY in place of evicting (-M) */
+    bool preallocate;        /* commit all memory now, on huge pages (-L) */
+    bool slab_reassign;      /* pages may move between classes */
+    bool fast_hash;          /* XXH3 in place of SipHash-1-3, where it was built in */
+    unsigned char hash_key[16]; /* random; a test passes a fixed one */
+};
+
+/* Returns NULL with errno set and, in *why_out, a static text. The caller owns the
+ * store; pair with destroy. */
+struct store *store_create(const struct store_options *options, const char **why_out);
+/* No other thread may be inside the store, no value pinned, no upload open. */
+void store_destroy(struct store *store);
+
+/* Everything one thread needs of its own: counters, scratch memory. NULL: out of memory. */
+struct store_thread *store_thread_open(struct store *store);
+/* Its counts stay in the totals. */
+void store_thread_close(struct store_thread *thread);
+
+/* ---- Looking up ---------------------------------------------------------------------- */
+
+/* The keyed hash of a key, to be passed to everything below. */
+uint64_t store_hash(const struct store *store, struct slice key);
+/* First step of looking ahead: fetches the bucket of a key into the CPU's cache. */
+void store_prefetch_bucket(const struct store *store, uint64_t hash);
+/* Second step: reads the bucket and fetches the item's header. */
+void store_prefetch_item(const struct store *store, uint64_t hash);
+
+/* Why a lookup missed, for statistics. */
+enum store_miss { STORE_ABSENT, STORE_EXPIRED, STORE_FLUSHED };
+
+/* An item as a lookup found it. Plain values are copies and stay true to that moment. */
+struct store_view {
+    uint64_t cas;
+    uint32_t value_len;
+    uint32_t client_flags;
+    uint32_t exptime;
+    uint32_t last_access; /* before this lookup */
+    uint8_t slab_class;
+    bool large;       /* read it by store_pin(), not by store_copy() */
+    bool fetched;     /* was read before */
+    bool stale;
+    bool win_sent;
+    bool key_binary;  /* the key was given in base64 by a meta command */
+    enum store_miss miss;
+    /* Private to the store. */
+    uint64_t ref, hash;
+    uint32_t bucket, seq;
+    bool locked;
+};
+
+/* Whether a lookup counts as use for eviction and sets `fetched`. */
+enum store_use { STORE_PEEK, STORE_USE };
+
+/*
+ * Finds a live item: STORE_OK or STORE_MISS. Takes no lock and writes no shared memory
+ * except, at most once a second for an item, its recency. After STORE_OK call
+ * store_copy() or store_pin() - or nothing, if the value is not wanted.
+ */
+enum store_result store_find(struct store *store, struct store_thread *thread,
+    struct slice key, uint64_t hash, uint32_t now, enum store_use use,
+    struct store_view *view_out);
+
+/*
+ * Copies the value, view->value_len bytes, to `to`. False: the item was changed since
+ * store_find() and `to` holds rubbish; find it again. A second failure in a row cannot
+ * happen if the second lookup is store_find_locked().
+ */
+bool store_copy(struct store *store, const struct store_view *view, char *to);
+
+/* As store_find(), but on STORE_OK keeps the item's stripe locked until store_unlock(),
+ * so that store_copy() cannot fail. Nothing else of the store may be called between. */
+enum store_result store_find_locked(struct store *store, struct store_thread *thread,
+    struct slice key, uint64_t hash, uint32_t now, enum store_use use,
+    struct store_view *view_out);
+void store_unlock(struct store *store, const struct store_view *view);
+
+/*
+ * Keeps a large value in place until store_unpin(), even if it is deleted or replaced
+ * meanwhile. NULL: the item was changed since the lookup (find it again) or, with
+ * *full_out set, pinned values already hold their share of memory. The pin may be passed
+ * between threads.
+ */
+struct store_pin;
+struct store_pin *store_pin(struct store *store, struct store_thread *thread,
+    const struct store_view *view, bool *full_out);
+/* The next runs of the pinned value, in order, up to `max`; 0 at its end. */
+unsigned store_pin_next(struct store_pin *pin, struct iovec *iov, unsigned max);
+void store_unpin(struct store *store, struct store_thread *thread, struct store_pin *pin);
+
+/* ---- Writing ------------------------------------------------------------------------- */
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };
+
+/* A large value on its way in; see store_upload_open(). */
+struct store_upload;
+
+struct store_write {
+    enum store_mode mode;
+    struct slice key;
+    uint64_t hash;
+    uint32_t client_flags;
+    uint32_t exptime;
+    struct slice value;          /* up to STORE_SMALL_MAX less the key's length ... */
+    struct store_upload *upload; /* ... or a complete upload; taken by the call in any case */
+    bool compare;                /* store only if the CAS unique equals `cas_expected` */
+    uint64_t cas_expected;
+    uint64_t cas_new;            /* 0: the next unique; else this one (meta E) */
+    bool vivify;                 /* append/prepend create the item on a miss (meta N) ... */
+    uint32_t vivify_exptime;     /* ... with this expiry */
+    bool allow_stale;            /* with compare: a lower cas_expected stores as stale (meta I) */
+    bool key_binary;
+};
+
+struct store_written {
+    uint64_t cas;       /* of the item stored, 0 if none was */
+    uint32_t value_len; /* resulting length */
+    uint8_t slab_class; /* of the item stored or, on STORE_EXISTS and STORE_NOT_STORED, found */
+};
+
+/*
+ * Stores a value. STORE_OK; STORE_NOT_STORED (add on a present key; replace, append,
+ * prepend on an absent one; append and prepend whose result is too large or finds no
+ * memory); STORE_EXISTS, STORE_MISS (compare); STORE_NO_MEMORY. STORE_SET that fails with
+ * STORE_NO_MEMORY has removed the old value. The caller has checked store_fits().
+ */
+enum store_result store_write(struct store *store, struct store_thread *thread,
+    const struct store_write *write, uint32_t now, struct store_written *written_out);
+
+/* Item size by memcached's accounting (48-byte header, 8 for CAS unless off, key, NUL,
+ * 4 for non-zero flags, value, CRLF): what -I limits and dumps report as `size`. */
+uint64_t store_item_size(const struct store *store, size_t key_len, uint32_t client_flags,
+    uint64_t value_len);
+/* False: the item would be larger than item_size_max. */
+bool store_fits(const struct store *store, size_t key_len, uint32_t client_flags,
+    uint64_t value_len);
+/* True: this value must come through an upload. */
+bool store_is_large(size_t key_len, uint64_t value_len);
+
+/*
+ * Begins a large value of `len` bytes. Memory is taken only as bytes arrive, so that a
+ * client which announces a size and stalls holds nothing. NULL: out of memory.
+ */
+struct store_upload *store_upload_open(struct store *store, struct store_thread *thread,
+    uint64_t len);
+/* Where the next bytes go: up to `max` runs. 0 when the value is complete. -1: no memory
+ * for more (the caller cancels it and swallows the rest). */
+int store_upload_room(struct store_upload *upload, struct store_thread *thread,
+    struct iovec *iov, unsigned max);
+/* `len` bytes were written there. */
+void store_upload_filled(struct store_upload *upload, size_t len);
+/* Bytes still missing. */
+uint64_t store_upload_missing(const struct store_upload *upload);
+/* Gives up; its memory is free again. */
+void store_upload_cancel(struct store *store, struct store_thread *thread,
+    struct store_upload *upload);
+/* True when unfinished uploads hold so much that stalled ones should be given up. */
+bool store_uploads_crowded(const struct store *store);
+/* The same for pinned values. */
+bool store_pins_crowded(const struct store *store);
+
+/* Changes that keep the value: what touch, gat and the meta commands ask for. */
+struct store_touch {
+    bool set_exptime;
+    uint32_t exptime;
+};
+/* STORE_OK or STORE_MISS. The CAS unique stays. `view_out` (may be NULL) shows the item
+ * after the change; its value can be had as after store_find(). Counts as a use. */
+enum store_result store_touch(struct store *store, struct store_thread *thread,
+    struct slice key, uint64_t hash, const struct store_touch *touch, uint32_t now,
+    struct store_view *view_out);
+
+enum store_arith_op { STORE_INCR, STORE_DECR };
+
+struct store_arith {
+    enum store_arith_op op;
+    struct slice key;
+    uint64_t hash;
+    uint64_t delta;
+    bool compare;
+    uint64_t cas_expected;
+    uint64_t cas_new;
+    bool set_exptime; /* on success */
+    uint32_t exptime;
+    bool vivify; /* on a miss create it with `initial` (meta N, binary) */
+    uint64_t initial;
+    uint32_t vivify_exptime;
+    bool key_binary;
+};
+
+struct store_summed {
+    uint64_t number;
+    uint64_t cas;
+    uint32_t exptime;
+    uint8_t slab_class;
+    bool created;
+};
+
+/*
+ * Adds to or takes from the decimal number under a key. Incr wraps modulo 2^64, decr
+ * stops at 0. Atomic over all threads, together with add. Keeps expiry and client flags,
+ * gives a new CAS unique. A result shorter than the stored text is padded with blanks to
+ * the stored length. STORE_OK, STORE_MISS, STORE_EXISTS, STORE_NOT_A_NUMBER (also: empty,
+ * large, over 64 bits), STORE_NO_MEMORY.
+ */
+enum store_result store_arith(struct store *store, struct store_thread *thread,
+    const struct store_arith *arith, uint32_t now, struct store_summed *summed_out);
+
+/* Removes a key: STORE_OK, STORE_MISS or, with `compare`, STORE_EXISTS. */
+enum store_result store_delete(struct store *store, struct store_thread *thread,
+    struct slice key, uint64_t hash, bool compare, uint64_t cas_expected, uint32_t now,
+    uint8_t *slab_class_out);
+
+/*
+ * Makes everything stored so far invisible: at once if when <= now, else at that second.
+ * A later call replaces a pending one. Constant time; memory is reclaimed in passing.
+ */
+void store_flush(struct store *store, uint32_t when, uint32_t now);
+
+/* ---- Keeping house -------------------------------------------------------------------- */
+
+/*
+ * A slice of background work: reclaims expired and flushed items, grows the index, gives
+ * pages back after the limit was lowered. At most about `budget_us` microseconds. Returns
+ * true when more work waits. One thread at a time.
+ */
+bool store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
+    uint32_t budget_us);
+
+/* Changes the memory limit. False: beyond the reserved address space, or preallocated.
+ * Lowering takes effect as maintenance empties pages. */
+bool store_memory_limit(struct store *store, uint64_t memory_max);
+
+/* Background reclaiming on or off (lru_crawler enable, disable). */
+void store_sweep_enable(struct store *store, bool on);
+/* Asks for a full sweep of the classes whose bits are set, as soon as possible. */
+void store_sweep_now(struct store *store, uint64_t classes);
+
+enum store_move { STORE_MOVE_OK, STORE_MOVE_BUSY, STORE_MOVE_BAD_CLASS, STORE_MOVE_NO_SPARE,
+    STORE_MOVE_SAME };
+/* Moves one page from class `from` (-1: any) to class `to`. */
+enum store_move store_move_page(struct store *store, struct store_thread *thread, int from,
+    int to, uint32_t now);
+
+/* ---- Looking at it ------------------------------------------------------------------- */
+
+struct store_totals {
+    uint64_t limit_bytes, memory_bytes; /* the limit; bytes in pages held by classes */
+    uint64_t pages_free;                /* pages owned by the store and by no class */
+    uint64_t items, bytes;              /* linked now; their headers, keys and values */
+    uint64_t items_total;               /* ever linked */
+    uint64_t evictions, evicted_unfetched, evicted_active, expired_unfetched, reclaimed;
+    uint64_t sweep_checked, sweep_reclaimed, sweep_runs;
+    uint64_t pages_moved, move_rescues, direct_reclaims;
+    uint64_t no_memory;
+    uint64_t index_buckets, index_bytes; /* index_bytes: all of the index's memory in use */
+    uint32_t index_power;
+    bool index_growing, sweep_running, sweep_enabled;
+    uint64_t upload_bytes, pinned_bytes;
+    uint64_t flushed_before;             /* second of the last flush, 0: none */
+};
+void store_totals(struct store *store, struct store_totals *totals_out);
+
+struct store_class_totals {
+    uint32_t chunk_size, chunks_per_page;
+    uint64_t pages, chunks, used_chunks, free_chunks;
+    uint64_t items; /* linked, by the class of their first chunk */
+    uint64_t mem_requested;
+    uint64_t evicted, evicted_nonzero, evicted_unfetched, evicted_active, expired_unfetched;
+    uint64_t reclaimed, out_of_memory, sweep_checked, sweep_reclaimed;
+    uint32_t evicted_age; /* seconds since last use of the last item evicted */
+    uint32_t oldest_age;  /* about: seconds since last use of the item next under the hand */
+};
+/* Highest class id; ids are 1 .. this. */
+unsigned store_classes(const struct store *store);
+void store_class_totals(struct store *store, unsigned id, uint32_t now,
+    struct store_class_totals *totals_out);
+/* Class an item of this size would go to; 0 if it is large. */
+unsigned store_class_of(const struct store *store, size_t key_len, uint32_t client_flags,
+    size_t value_len);
+
+/* An item shown to a walker. The key is borrowed for the call. */
+struct store_entry {
+    struct slice key;
+    struct store_view view;
+};
+typedef void (*store_walk_fn)(void *context, const struct store_entry *entry);
+
+/*
+ * Shows live items to `fn`, `budget` chunks at a time, beginning where *cursor says (0 at
+ * first) and moving it on; false at the end. `classes`: bits of the classes wanted. No
+ * lock is held between calls: items that come or go meanwhile may be missed, none is
+ * shown twice unless it moved, and none is shown torn.
+ */
+bool store_walk(struct store *store, struct store_thread *thread, uint64_t classes,
+    uint64_t *cursor, unsigned budget, uint32_t now, store_walk_fn fn, void *context);
+
+/* Walks every structure and aborts on the first contradiction. For tests: no other
+ * thread may be inside the store. */
+void store_check(struct store *store);
+
+#endif
