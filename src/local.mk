@@ -9,8 +9,14 @@ libbase_a_SOURCES = \
 	src/base/counters.c src/base/counters.def src/base/counters.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/lock.h \
+	src/base/log.c src/base/log.h \
 	src/base/num.c src/base/num.h \
-	src/base/options.h \
+	src/base/option_check.c \
+	src/base/option_help.c \
+	src/base/option_rows.c src/base/option_rows.h \
+	src/base/option_setters.c \
+	src/base/option_values.c \
+	src/base/options.c src/base/options.h \
 	src/base/outbox.h \
 	src/base/racy.h \
 	src/base/service.h \

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config.h"
+
 enum protocol_choice { PROTOCOL_AUTO, PROTOCOL_ASCII, PROTOCOL_BINARY };
 
 struct options {
@@ -81,7 +83,11 @@ struct options {
     bool drop_privileges;
     bool relaxed_privileges;
     uint32_t sock_cookie_id;
+    char *idle_words;     /* -o words given that have no effect here, by commas; or NULL */
 };
+
+/* What `version` answers; at most 23 bytes, three numbers first: clients parse it. */
+#define OPTIONS_VERSION LARDER_COMPAT "-larder" PACKAGE_VERSION
 
 /* The defaults. Strings are heap memory; free with options_fini(). */
 void options_init(struct options *options);

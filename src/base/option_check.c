@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* option_check.c - what can only be checked when all options are known. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/option_rows.h"
+
+#define ITEM_SIZE_LEAST 1024u
+#define ITEM_SIZE_MOST (1u << 30)
+#define SLAB_PAGE (1u << 20) /* memcached's; what slab_chunk_max must divide */
+#define SLAB_STEP 8u         /* what slab_sizes must ascend by, at least */
+#define PERCENT_MAX 80
+
+static int refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int
+refuse(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return OPTIONS_BAD_USAGE;
+}
+
+static int
+check_sizes(const struct options *o)
+{
+    unsigned long long item = o->item_size_max, chunk = o->slab_chunk_max;
+
+    if (item < ITEM_SIZE_LEAST)
+        return refuse("Item max size cannot be less than 1024 bytes.");
+    if (item > o->memory_max / 2)
+        return refuse("Cannot set item size limit higher than 1/2 of memory max.");
+    if (item > ITEM_SIZE_MOST)
+        return refuse("Cannot set item size limit higher than a gigabyte.");
+    if (chunk > item)
+        return refuse("slab_chunk_max (bytes: %llu) cannot be larger than -I "
+            "(item_size_max %llu)", chunk, item);
+    if (item % chunk != 0)
+        return refuse("-I (item_size_max: %llu) must be evenly divisible by "
+            "slab_chunk_max (bytes: %llu)", item, chunk);
+    if (SLAB_PAGE % chunk != 0)
+        return refuse("slab_chunk_max (bytes: %llu) must divide 1 MiB evenly", chunk);
+    return OPTIONS_GO_ON;
+}
+
+static int
+check_slab_sizes(const struct options *o)
+{
+    uint32_t before = 0;
+
+    for (unsigned i = 0; i < o->nslab_sizes; i++) {
+        uint32_t size = o->slab_sizes[i];
+        if (size < (uint32_t)o->chunk_min || size > o->slab_chunk_max)
+            return refuse("slab size %u is out of valid range", size);
+        if (size <= before)
+            return refuse("slab size %u cannot be lower than or equal to a previous "
+                "class size", size);
+        if (i > 0 && size <= before + SLAB_STEP)
+            return refuse("slab size %u must be at least %u bytes larger than previous "
+                "class size", size, SLAB_STEP);
+        before = size;
+    }
+    return OPTIONS_GO_ON;
+}
+
+static int
+check_words(const struct options *o)
+{
+    if (o->hot_lru_pct + o->warm_lru_pct > PERCENT_MAX)
+        return refuse("hot_lru_pct + warm_lru_pct cannot be more than 80%% combined");
+    if (o->temp_lru && !o->lru_maintainer)
+        return refuse("temporary_ttl requires lru_maintainer to be enabled");
+    return OPTIONS_GO_ON;
+}
+
+static int
+check_ports(const struct options *o)
+{
+    if (o->port > UINT16_MAX)
+        return refuse("ERROR: Invalid port number %d.", o->port);
+    if (o->udp_port > UINT16_MAX)
+        return refuse("ERROR: Invalid UDP port number %d.", o->udp_port);
+    return OPTIONS_GO_ON;
+}
+
+/* What does not go together is said first, what was not built in afterwards. */
+static int
+check_features(const struct options *o)
+{
+    if (o->auth_file != NULL && o->protocol == PROTOCOL_BINARY)
+        return refuse("ERROR: You cannot allow the BINARY protocol while using ascii "
+            "authentication tokens.");
+    if (o->auth_file != NULL && o->udp_port != 0)
+        return refuse("Cannot use UDP with ascii authentication enabled (-U 0 to "
+            "disable)");
+    if (o->tls && o->port == 0)
+        return refuse("ERROR: You cannot enable SSL without a TCP port.");
+    if (o->napi_ids > o->threads)
+        return refuse("Number of NAPI IDs (%d) cannot be greater than the number of "
+            "threads (%d)", o->napi_ids, o->threads);
+    if (o->udp_port != 0)
+        return refuse("This server is not built with UDP: -U, --udp-port");
+    if (o->protocol == PROTOCOL_BINARY)
+        return refuse("This server is not built with the binary protocol: -B binary");
+    if (o->sasl)
+        return refuse("This server is not built with SASL support: -S, --enable-sasl");
+    if (o->auth_file != NULL)
+        return refuse("This server is not built with authentication: -Y, --auth-file");
+    if (o->tls)
+        return refuse("This server is not built with TLS: -Z, --enable-ssl");
+    if (o->memory_file != NULL)
+        return refuse("This server is not built with restart: -e, --memory-file");
+    if (o->napi_ids != 0)
+        return refuse("This server is not built with NAPI IDs: -N, --napi-ids");
+    return OPTIONS_GO_ON;
+}
+
+/* Nothing is ignored without a word. */
+static void
+warn(const struct options *o)
+{
+    if (o->idle_words != NULL)
+        fprintf(stderr, "-o %s: accepted; no effect in this server\n", o->idle_words);
+    if (o->threads > 64)
+        fprintf(stderr, "WARNING: Setting a high number of worker threads is not "
+            "recommended.\n Set this value to the number of cores in your machine or "
+            "less.\n");
+}
+
+int
+option_check(struct options *options)
+{
+    static int (*const checks[])(const struct options *) = { check_sizes,
+        check_slab_sizes, check_words, check_ports, check_features };
+
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        int status = checks[i](options);
+        if (status != OPTIONS_GO_ON)
+            return status;
+    }
+    warn(options);
+    return OPTIONS_GO_ON;
+}

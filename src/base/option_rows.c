@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* option_rows.c - the options themselves: one row each. */
+#include "base/option_rows.h"
+
+#include <limits.h>
+
+#define GROUP(text)                                                                       \
+    {                                                                                     \
+        .kind = OPTION_GROUP, .help = (text)                                              \
+    }
+#define ACT(c, long_name, text)                                                           \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_ACT, .help = (text)            \
+    }
+#define FLAG(c, long_name, field, to, text)                                               \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_FLAG,                          \
+        .offset = offsetof(struct options, field), .value = (to), .help = (text)          \
+    }
+#define INT(c, long_name, field, least, most, no, what, text)                             \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_INT,                           \
+        .offset = offsetof(struct options, field), .min = (least), .max = (most),         \
+        .refusal = (no), .argument = (what), .help = (text)                               \
+    }
+#define U32(long_name, field, times, most, text)                                          \
+    {                                                                                     \
+        .name = (long_name), .kind = OPTION_U32,                                          \
+        .offset = offsetof(struct options, field), .unit = (times), .max = (most),        \
+        .argument = "num", .help = (text)                                                 \
+    }
+#define REAL(c, long_name, field, over, up_to, no, text)                                  \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_REAL,                          \
+        .offset = offsetof(struct options, field), .low = (over), .high = (up_to),        \
+        .refusal = (no), .argument = "ratio", .help = (text)                              \
+    }
+#define TEXT(c, long_name, field, what, text)                                             \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_TEXT,                          \
+        .offset = offsetof(struct options, field), .argument = (what), .help = (text)     \
+    }
+#define OTHER(c, long_name, fn, what, text)                                               \
+    {                                                                                     \
+        .name = (long_name), .letter = (c), .kind = OPTION_OTHER, .set = (fn),            \
+        .argument = (what), .help = (text)                                                \
+    }
+/* The same, for what this design has no use for. */
+#define IDLE .idle = true,
+
+const struct option_row option_rows[] = {
+    GROUP("Listening"),
+    OTHER('p', "port", option_set_port, "num",
+        "TCP port; 0: none, -1: any free one"),
+    OTHER('U', "udp-port", option_set_port, "num",
+        "UDP port; 0: none (UDP is not built into this program)"),
+    OTHER('l', "listen", option_set_listen, "addr[:port],...",
+        "addresses to listen on, may be repeated; * is all of them"),
+    TEXT('s', "unix-socket", unix_socket, "path",
+        "listen on this unix socket only, on no port"),
+    OTHER('a', "unix-mask", option_set_mask, "octal",
+        "permissions of the unix socket"),
+    INT('c', "conn-limit", connections_max, 1, INT_MAX,
+        "Maximum connections must be greater than 0", "num",
+        "clients served at the same time"),
+    INT('b', "listen-backlog", backlog, 0, INT_MAX, NULL, "num",
+        "connections the kernel may hold until they are accepted"),
+    OTHER('B', "protocol", option_set_protocol, "word",
+        "auto or ascii (binary is not built into this program)"),
+
+    GROUP("Memory"),
+    OTHER('m', "memory-limit", option_set_memory, "MiB", "memory for items"),
+    OTHER('I', "max-item-size", option_set_item_size, "bytes",
+        "largest item; k and m are understood"),
+    FLAG('M', "disable-evictions", evict, false,
+        "when memory is full answer with an error and evict nothing"),
+    REAL('f', "slab-growth-factor", growth_factor, 1.0, 1e6,
+        "Factor must be greater than 1", "ratio between the sizes of chunks"),
+    INT('n', "slab-min-size", chunk_min, 1, INT_MAX,
+        "Chunk size must be greater than 0", "bytes",
+        "key, value and flags of the smallest chunk"),
+    FLAG('L', "enable-largepages", large_pages, true,
+        "take all item memory at the start, on large pages"),
+    FLAG('k', "lock-memory", lock_memory, true, "lock all memory (mlockall)"),
+    TEXT('e', "memory-file", memory_file, "path",
+        "keep items in a file over a restart (not built into this program)"),
+
+    GROUP("Work"),
+    INT('t', "threads", threads, 1, 4096, "Number of threads must be greater than 0",
+        "num", "worker threads"),
+    INT('R', "max-reqs-per-event", requests_per_event, 1, INT_MAX,
+        "Number of requests per event must be greater than 0", "num",
+        "commands of one client in a row while others wait"),
+    FLAG('C', "disable-cas", cas, false, "give out no CAS uniques"),
+    INT('N', "napi-ids", napi_ids, 1, INT_MAX,
+        "Maximum number of NAPI IDs must be greater than 0", "num",
+        "choose workers by network queue (not built into this program)"),
+
+    GROUP("Rights"),
+    FLAG('A', "enable-shutdown", shutdown_command, true, "allow the shutdown command"),
+    FLAG('F', "disable-flush-all", flush_allowed, false, "refuse flush_all"),
+    FLAG('X', "disable-dumping", dump_allowed, false,
+        "refuse stats cachedump, stats detail and lru_crawler metadump"),
+    FLAG('W', "disable-watch", watch_allowed, false, "refuse watch"),
+    FLAG('S', "enable-sasl", sasl, true, "SASL (not built into this program)"),
+    TEXT('Y', "auth-file", auth_file, "path",
+        "users and passwords (not built into this program)"),
+    FLAG('Z', "enable-ssl", tls, true, "TLS (not built into this program)"),
+
+    GROUP("Process"),
+    TEXT('u', "user", user, "name", "become this user; needed when started as root"),
+    FLAG('d', "daemon", daemonize, true, "run in the background"),
+    TEXT('P', "pidfile", pid_file, "path", "write the process id there"),
+    FLAG('r', "enable-coredumps", coredumps, true, "dump core without a size limit"),
+    { .name = "verbose", .letter = 'v', .kind = OPTION_OTHER, .set = option_set_verbose,
+        .optional = true, .help = "say more on stderr; repeat it for still more" },
+    OTHER('D', NULL, option_set_prefix, "char",
+        "what ends the prefix of a key; turns on stats detail"),
+    OTHER('o', "extended", option_set_words, "word[=num],...", "see below"),
+    ACT('h', "help", "this text"),
+    ACT('i', "license", "the licence"),
+    ACT('V', "version", "the version"),
+    { .kind = OPTION_ACT },
+};
+
+const struct option_row option_words[] = {
+    GROUP("Words of -o: connections"),
+    FLAG(0, "maxconns_fast", maxconns_fast, true,
+        "refuse clients over -c at once, with an error (default)"),
+    FLAG(0, "no_maxconns_fast", maxconns_fast, false, "let clients over -c wait"),
+    INT(0, "idle_timeout", idle_timeout, 0, INT_MAX, NULL, "num",
+        "seconds without a command after which a client is closed; 0: never"),
+    INT(0, "partial_timeout", partial_timeout, 0, INT_MAX, NULL, "num",
+        "seconds a command may take to arrive, as many again for each 64 KiB of it; "
+        "0: any number"),
+    U32("sock_cookie_id", sock_cookie_id, 1, UINT32_MAX, "mark of the listening sockets"),
+
+    GROUP("Words of -o: memory"),
+    OTHER(0, "hashpower", option_set_hash_power, "num",
+        "log2 of the slots the index starts with, 12 to 32; 0: small"),
+    FLAG(0, "no_hashexpand", hash_expand, false, "never grow the index"),
+    OTHER(0, "hash_algorithm", option_set_hash, "word",
+        "siphash13 (keyed), or xxh3; jenkins and murmur3 stand for siphash13"),
+    FLAG(0, "slab_reassign", slab_reassign, true,
+        "pages may move to the sizes that need them (default)"),
+    FLAG(0, "no_slab_reassign", slab_reassign, false, "pages stay where they are"),
+    OTHER(0, "slab_chunk_max", option_set_chunk_max, "KiB",
+        "largest chunk; larger items are chains of chunks, of 64 KiB at most"),
+    OTHER(0, "slab_sizes", option_set_slab_sizes, "bytes-bytes-...",
+        "sizes of the chunks, ascending, in place of -f"),
+    { .name = "no_chunked_items", .kind = OPTION_OTHER, .set = option_set_chunk_max,
+        .idle = true, .help = "slab_chunk_max of 1 MiB" },
+    FLAG(0, "lru_crawler", lru_crawler, true,
+        "reclaim expired items in the background (default)"),
+    FLAG(0, "no_lru_crawler", lru_crawler, false, "reclaim them only on access"),
+    FLAG(0, "track_sizes", track_sizes, true, "count item sizes for stats sizes"),
+
+    GROUP("Words of -o: accepted and shown, for machinery that Larder does without"),
+    { .name = "slab_automove", .kind = OPTION_OTHER, .set = option_set_automove,
+        .optional = true, .idle = true, .argument = "num", .help = "0, 1 or 2" },
+    { .name = "no_slab_automove", .kind = OPTION_OTHER, .set = option_set_automove,
+        .idle = true, .help = "slab_automove=0" },
+    { IDLE .name = "slab_automove_ratio", .kind = OPTION_REAL, .low = 0.0, .high = 1.0,
+        .offset = offsetof(struct options, slab_automove_ratio),
+        .refusal = "slab_automove_ratio must be > 0 and <= 1", .argument = "ratio",
+        .help = "over 0, up to 1" },
+    { IDLE .name = "slab_automove_window", .kind = OPTION_U32, .min = 3, .max = 1800,
+        .offset = offsetof(struct options, slab_automove_window),
+        .refusal = "slab_automove_window must be between 3 and 1800", .argument = "num",
+        .help = "3 to 1800" },
+    { IDLE .name = "slab_automove_freeratio", .kind = OPTION_REAL, .low = 0.0, .high = 1.0,
+        .offset = offsetof(struct options, slab_automove_freeratio),
+        .refusal = "slab_automove_freeratio must be > 0 and <= 1", .argument = "ratio",
+        .help = "over 0, up to 1" },
+    { IDLE .name = "tail_repair_time", .kind = OPTION_INT, .min = 10, .max = INT_MAX,
+        .offset = offsetof(struct options, tail_repair_time),
+        .refusal = "Cannot set tail_repair_time to less than 10 seconds",
+        .argument = "num", .help = "10 or more" },
+    { IDLE .name = "lru_crawler_sleep", .kind = OPTION_INT, .min = 0, .max = 1000000,
+        .offset = offsetof(struct options, lru_crawler_sleep),
+        .refusal = "LRU crawler sleep must be between 0 and 1 second", .argument = "num",
+        .help = "microseconds, up to 1000000" },
+    { IDLE .name = "lru_crawler_tocrawl", .kind = OPTION_U32, .max = UINT32_MAX,
+        .offset = offsetof(struct options, lru_crawler_tocrawl), .argument = "num",
+        .help = "items in a run" },
+    { IDLE .name = "lru_maintainer", .kind = OPTION_FLAG, .value = true,
+        .offset = offsetof(struct options, lru_maintainer), .help = "(default)" },
+    { IDLE .name = "no_lru_maintainer", .kind = OPTION_FLAG, .value = false,
+        .offset = offsetof(struct options, lru_maintainer), .help = "" },
+    { IDLE .name = "hot_lru_pct", .kind = OPTION_INT, .min = 1, .max = 79,
+        .offset = offsetof(struct options, hot_lru_pct),
+        .refusal = "hot_lru_pct must be > 1 and < 80", .argument = "num",
+        .help = "1 to 79" },
+    { IDLE .name = "warm_lru_pct", .kind = OPTION_INT, .min = 1, .max = 79,
+        .offset = offsetof(struct options, warm_lru_pct),
+        .refusal = "warm_lru_pct must be > 1 and < 80", .argument = "num",
+        .help = "1 to 79" },
+    { IDLE .name = "hot_max_factor", .kind = OPTION_REAL, .low = 0.0, .high = 1e9,
+        .offset = offsetof(struct options, hot_max_factor),
+        .refusal = "hot_max_factor must be > 0", .argument = "ratio", .help = "over 0" },
+    { IDLE .name = "warm_max_factor", .kind = OPTION_REAL, .low = 0.0, .high = 1e9,
+        .offset = offsetof(struct options, warm_max_factor),
+        .refusal = "warm_max_factor must be > 0", .argument = "ratio", .help = "over 0" },
+    { IDLE .name = "temporary_ttl", .kind = OPTION_OTHER, .set = option_set_temporary_ttl,
+        .argument = "num", .help = "seconds; needs lru_maintainer" },
+    { IDLE .name = "watcher_logbuf_size", .kind = OPTION_U32, .unit = 1024,
+        .max = UINT32_MAX / 1024, .offset = offsetof(struct options, watcher_logbuf_size),
+        .argument = "KiB", .help = "" },
+    { IDLE .name = "worker_logbuf_size", .kind = OPTION_U32, .unit = 1024,
+        .max = UINT32_MAX / 1024, .offset = offsetof(struct options, worker_logbuf_size),
+        .argument = "KiB", .help = "" },
+    { IDLE .name = "read_buf_mem_limit", .kind = OPTION_U32, .unit = 1024 * 1024,
+        .max = UINT32_MAX / 1024 / 1024,
+        .offset = offsetof(struct options, read_buf_mem_limit), .argument = "MiB",
+        .help = "buffers are bounded without it" },
+    { IDLE .name = "drop_privileges", .kind = OPTION_FLAG, .value = true,
+        .offset = offsetof(struct options, drop_privileges), .help = "" },
+    { .name = "no_drop_privileges", .kind = OPTION_FLAG, .value = false,
+        .offset = offsetof(struct options, drop_privileges), .help = "(default)" },
+    { IDLE .name = "relaxed_privileges", .kind = OPTION_FLAG, .value = true,
+        .offset = offsetof(struct options, relaxed_privileges), .help = "" },
+    OTHER(0, "resp_obj_mem_limit", option_set_retired, NULL, "retired"),
+    { .name = "inline_ascii_resp", .kind = OPTION_NOTHING, .help = "retired" },
+    { .name = "no_inline_ascii_resp", .kind = OPTION_NOTHING, .help = "retired" },
+    { .name = "modern", .kind = OPTION_NOTHING, .help = "what is the default anyway" },
+    OTHER(0, "no_modern", option_set_no_modern, NULL,
+        "no_slab_reassign, no_maxconns_fast and no_lru_crawler in one word"),
+
+#define LATER(word, value_name, what)                                                     \
+    { .name = (word), .kind = OPTION_LATER, .argument = (value_name), .help = (what) }
+    LATER("ssl_chain_cert", "path", "TLS"), LATER("ssl_key", "path", "TLS"),
+    LATER("ssl_keyformat", "num", "TLS"), LATER("ssl_verify_mode", "num", "TLS"),
+    LATER("ssl_ciphers", "list", "TLS"), LATER("ssl_ca_cert", "path", "TLS"),
+    LATER("ssl_wbuf_size", "KiB", "TLS"), LATER("ssl_session_cache", NULL, "TLS"),
+    LATER("ssl_kernel_tls", NULL, "TLS"), LATER("ssl_min_version", "num", "TLS"),
+    LATER("ext_path", "file:size", "external storage"),
+    LATER("ext_page_size", "num", "external storage"),
+    LATER("ext_wbuf_size", "num", "external storage"),
+    LATER("ext_threads", "num", "external storage"),
+    LATER("ext_io_depth", "num", "external storage"),
+    LATER("ext_item_size", "num", "external storage"),
+    LATER("ext_item_age", "num", "external storage"),
+    LATER("ext_low_ttl", "num", "external storage"),
+    LATER("ext_recache_rate", "num", "external storage"),
+    LATER("ext_compact_under", "num", "external storage"),
+    LATER("ext_drop_under", "num", "external storage"),
+    LATER("ext_max_sleep", "num", "external storage"),
+    LATER("ext_max_frag", "num", "external storage"),
+    LATER("ext_drop_unread", NULL, "external storage"),
+    LATER("proxy_config", "path", "the proxy"), LATER("proxy_arg", "text", "the proxy"),
+    LATER("proxy_uring", NULL, "the proxy"), LATER("proxy_memprofile", NULL, "the proxy"),
+#undef LATER
+    { .kind = OPTION_ACT },
+};

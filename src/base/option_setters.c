@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* option_setters.c - options that are more than a number, a switch or a text. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/option_rows.h"
+
+/* Item references have 40 bits and count units of 8 bytes. */
+#define MEMORY_MIB_MAX (INT64_C(1) << 23)
+#define SLAB_SIZES_MAX 62
+#define CHUNK_KIB_MAX 1024
+
+/* Appends to a comma list that may be NULL, unless the very same entry is in it. */
+static int
+append_entry(char **list, const char *entry)
+{
+    size_t old = *list == NULL ? 0 : strlen(*list);
+    size_t len = strlen(entry);
+
+    for (const char *at = *list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, entry, len) == 0 && (at[len] == ',' || at[len] == '\0'))
+            return OPTIONS_GO_ON;
+    }
+    char *longer = realloc(*list, old + len + 2);
+    if (longer == NULL) {
+        perror("options");
+        return OPTIONS_BAD_VALUE;
+    }
+    if (old > 0)
+        longer[old++] = ',';
+    memcpy(longer + old, entry, len + 1);
+    *list = longer;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_listen(struct options *options, const struct option_row *row, const char *text)
+{
+    (void)row;
+    return append_entry(&options->listen, text);
+}
+
+/* -1 is any free port; the upper bound is checked with the other cross-checks. */
+int
+option_set_port(struct options *options, const struct option_row *row, const char *text)
+{
+    int64_t number;
+
+    if (!option_number(text, &number) || number < -1 || number > INT_MAX) {
+        fprintf(stderr, "-%c, --%s: not a port number: \"%s\"\n", row->letter, row->name,
+            text);
+        return OPTIONS_BAD_VALUE;
+    }
+    if (row->letter == 'U') {
+        options->udp_port = (int)number;
+        return OPTIONS_GO_ON;
+    }
+    options->port = (int)number;
+    options->port_given = true;
+    return OPTIONS_GO_ON;
+}
+
+/* Without its last character if that is the unit `letter` in either case. */
+static bool
+number_with_unit(const char *text, char letter, int64_t *number_out)
+{
+    char digits[32];
+    size_t len = strlen(text);
+
+    if (len < 2 || len >= sizeof digits || (text[len - 1] | 0x20) != letter)
+        return false;
+    memcpy(digits, text, len - 1);
+    digits[len - 1] = '\0';
+    return option_number(digits, number_out);
+}
+
+/* MiB. memcached takes `64m` for 64, and garbage for 0, which is too little. */
+int
+option_set_memory(struct options *options, const struct option_row *row, const char *text)
+{
+    int64_t number;
+
+    (void)row;
+    if (!option_number(text, &number) && !number_with_unit(text, 'm', &number)) {
+        fprintf(stderr, "-m, --memory-limit: not a number of MiB: \"%s\"\n"
+            "Cannot set item size limit higher than 1/2 of memory max.\n", text);
+        return OPTIONS_BAD_USAGE;
+    }
+    if (number < 0 || number > MEMORY_MIB_MAX) {
+        fprintf(stderr, "-m, --memory-limit: must be between 0 and %lld MiB\n",
+            (long long)MEMORY_MIB_MAX);
+        return OPTIONS_BAD_USAGE;
+    }
+    options->memory_max = (uint64_t)number << 20;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_item_size(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number;
+    unsigned shift = 0;
+
+    (void)row;
+    if (!option_number(text, &number)) {
+        if (number_with_unit(text, 'k', &number)) {
+            shift = 10;
+        } else if (number_with_unit(text, 'm', &number)) {
+            shift = 20;
+        } else {
+            fprintf(stderr, "-I, --max-item-size: not a number of bytes, k or m: \"%s\"\n"
+                "Item max size cannot be less than 1024 bytes.\n", text);
+            return OPTIONS_BAD_USAGE;
+        }
+    }
+    if (number < 0)
+        number = 0;
+    if (number > INT64_C(1) << 40)
+        number = INT64_C(1) << 40; /* refused later; must not overflow here */
+    options->item_size_max = (uint64_t)number << shift;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_mask(struct options *options, const struct option_row *row, const char *text)
+{
+    unsigned mask = 0;
+
+    (void)row;
+    for (const char *at = text; *at != '\0'; at++) {
+        mask = mask << 3 | (unsigned)(*at - '0');
+        if (*at < '0' || *at > '7' || mask > 0777) {
+            fprintf(stderr, "-a, --unix-mask: not octal permissions: \"%s\"\n", text);
+            return OPTIONS_BAD_VALUE;
+        }
+    }
+    if (*text == '\0') {
+        fprintf(stderr, "-a, --unix-mask: must not be empty\n");
+        return OPTIONS_BAD_VALUE;
+    }
+    options->unix_mask = mask;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_prefix(struct options *options, const struct option_row *row, const char *text)
+{
+    (void)row;
+    if (*text == '\0') {
+        fprintf(stderr, "No delimiter specified\n");
+        return OPTIONS_BAD_VALUE;
+    }
+    options->prefix_delimiter = *text;
+    options->detail_enabled = true;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_protocol(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    (void)row;
+    if (strcmp(text, "auto") == 0) {
+        options->protocol = PROTOCOL_AUTO;
+    } else if (strcmp(text, "ascii") == 0) {
+        options->protocol = PROTOCOL_ASCII;
+    } else if (strcmp(text, "binary") == 0) {
+        options->protocol = PROTOCOL_BINARY;
+    } else {
+        fprintf(stderr, "Invalid value for binding protocol: %s\n"
+            " -- should be one of auto, binary, or ascii\n", text);
+        return OPTIONS_BAD_USAGE;
+    }
+    return OPTIONS_GO_ON;
+}
+
+/* --verbose=3 counts once, as in memcached. */
+int
+option_set_verbose(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    (void)row;
+    (void)text;
+    options->verbose++;
+    return OPTIONS_GO_ON;
+}
+
+static const struct option_row *
+find_word(const char *word)
+{
+    const struct option_row *row;
+
+    for (row = option_words; !option_row_is_last(row); row++)
+        if (row->kind != OPTION_GROUP && strcmp(row->name, word) == 0)
+            return row;
+    return NULL;
+}
+
+/* name, name=value, ... */
+int
+option_set_words(struct options *options, const struct option_row *outer,
+    const char *text)
+{
+    int status = OPTIONS_GO_ON;
+    char *copy = strdup(text), *rest = copy, *word;
+
+    (void)outer;
+    if (copy == NULL) {
+        perror("options");
+        return OPTIONS_BAD_VALUE;
+    }
+    while (*copy != '\0' && status == OPTIONS_GO_ON &&
+           (word = strsep(&rest, ",")) != NULL) {
+        char *value = strchr(word, '=');
+        if (value != NULL)
+            *value++ = '\0';
+        const struct option_row *row = find_word(word);
+        if (row == NULL) {
+            fprintf(stderr, "Illegal suboption \"%s\"\n", word);
+            status = OPTIONS_BAD_VALUE;
+            break;
+        }
+        status = option_apply(options, row, value);
+        if (status == OPTIONS_GO_ON && row->idle)
+            status = append_entry(&options->idle_words, row->name);
+    }
+    free(copy);
+    return status;
+}
+
+int
+option_set_automove(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number = strncmp(row->name, "no_", 3) == 0 ? 0 : 1;
+
+    if (text != NULL && number == 1 &&
+        (!option_number(text, &number) || number < 0 || number > 2)) {
+        fprintf(stderr, "slab_automove must be between 0 and 2\n");
+        return OPTIONS_BAD_VALUE;
+    }
+    options->slab_automove = (int)number;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_chunk_max(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number = CHUNK_KIB_MAX; /* no_chunked_items */
+
+    if (row->argument != NULL && !option_number(text, &number)) {
+        fprintf(stderr, "could not parse argument to slab_chunk_max: \"%s\"\n", text);
+        return OPTIONS_BAD_VALUE;
+    }
+    if (number <= 0 || number > CHUNK_KIB_MAX) {
+        fprintf(stderr, "slab_chunk_max must be specified in kilobytes.\n");
+        return OPTIONS_BAD_VALUE;
+    }
+    options->slab_chunk_max = (uint64_t)number << 10;
+    options->slab_chunk_max_given = row->argument != NULL;
+    return OPTIONS_GO_ON;
+}
+
+/* Reads the list; that it ascends is checked when -n and slab_chunk_max are known. */
+int
+option_set_slab_sizes(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    uint32_t sizes[SLAB_SIZES_MAX];
+    unsigned count = 0;
+
+    (void)row;
+    for (const char *at = text;; at++) {
+        char *end;
+        unsigned long size = *at >= '0' && *at <= '9' ? strtoul(at, &end, 10) : 0;
+        if (size == 0 || size > UINT32_MAX || (*end != '-' && *end != '\0')) {
+            fprintf(stderr, "slab_sizes must be numbers joined by '-': \"%s\"\n", text);
+            return OPTIONS_BAD_VALUE;
+        }
+        if (count == SLAB_SIZES_MAX) {
+            fprintf(stderr, "too many slab classes specified\n");
+            return OPTIONS_BAD_USAGE;
+        }
+        sizes[count++] = (uint32_t)size;
+        at = end;
+        if (*at == '\0')
+            break;
+    }
+    uint32_t *copy = malloc(count * sizeof *copy);
+    if (copy == NULL) {
+        perror("options");
+        return OPTIONS_BAD_VALUE;
+    }
+    memcpy(copy, sizes, count * sizeof *copy);
+    free(options->slab_sizes);
+    options->slab_sizes = copy;
+    options->nslab_sizes = count;
+    return OPTIONS_GO_ON;
+}
+
+static int
+replace_text(char **field, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL) {
+        perror("options");
+        return OPTIONS_BAD_VALUE;
+    }
+    free(*field);
+    *field = copy;
+    return OPTIONS_GO_ON;
+}
+
+/* memcached's names stand for the default here: they promise nothing but a hash. */
+int
+option_set_hash(struct options *options, const struct option_row *row, const char *text)
+{
+    if (strcmp(text, "jenkins") == 0 || strcmp(text, "murmur3") == 0) {
+        int status = append_entry(&options->idle_words, row->name);
+        return status != OPTIONS_GO_ON ? status
+                                       : replace_text(&options->hash_algorithm, text);
+    }
+#ifndef HAVE_XXHASH
+    if (strcmp(text, "xxh3") == 0) {
+        fprintf(stderr, "This server is not built with xxh3: -o hash_algorithm\n");
+        return OPTIONS_BAD_USAGE;
+    }
+#endif
+    if (strcmp(text, "siphash13") != 0 && strcmp(text, "xxh3") != 0) {
+        fprintf(stderr, "Unknown hash_algorithm option (siphash13, xxh3, jenkins, "
+            "murmur3): \"%s\"\n", text);
+        return OPTIONS_BAD_VALUE;
+    }
+    return replace_text(&options->hash_algorithm, text);
+}
+
+int
+option_set_hash_power(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number;
+
+    if (!option_number(text, &number)) {
+        fprintf(stderr, "-o %s: not a number: \"%s\"\n", row->name, text);
+        return OPTIONS_BAD_VALUE;
+    }
+    if (number != 0 && (number < 12 || number > 32)) {
+        fprintf(stderr, "Initial hashtable multiplier of %lld is too %s\n",
+            (long long)number, number < 12 ? "low" : "high");
+        return OPTIONS_BAD_VALUE;
+    }
+    options->hash_power = (int)number;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_temporary_ttl(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number;
+
+    if (!option_number(text, &number) || number < 0 || number > UINT32_MAX) {
+        fprintf(stderr, "-o %s: not a number of seconds: \"%s\"\n", row->name, text);
+        return OPTIONS_BAD_VALUE;
+    }
+    options->temporary_ttl = (unsigned)number;
+    options->temp_lru = true;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_no_modern(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    (void)row;
+    (void)text;
+    options->slab_reassign = false;
+    options->slab_automove = 0;
+    options->maxconns_fast = false;
+    options->lru_crawler = false;
+    options->lru_maintainer = false;
+    if (!options->slab_chunk_max_given)
+        options->slab_chunk_max = (uint64_t)CHUNK_KIB_MAX << 10;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_retired(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    (void)options;
+    (void)text;
+    fprintf(stderr, "-o %s is deprecated and has no effect\n", row->name);
+    return OPTIONS_GO_ON;
+}
