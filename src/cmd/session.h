@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * session.h - conversations with clients: the `struct service` that runs commands.
+ *
+ * `main` fills a cmd_context, calls cmd_init() and hands cmd_service()'s functions with
+ * that context to the network layer. One lane per worker, one session per connection.
+ */
+#ifndef LARDER_CMD_SESSION_H
+#define LARDER_CMD_SESSION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/options.h"
+#include "base/service.h"
+#include "cmd/admin_hook.h"
+#include "store/store.h"
+
+/* Bytes that took() may leave unused when it asks for more: the longest line of a storage
+ * command and the longest value that is not an upload. */
+#define CMD_UNUSED_MAX (2048u + STORE_SMALL_MAX + 2u)
+/* Longest text of cmd_context.version. */
+#define CMD_VERSION_MAX 64u
+
+struct lane;
+
+/* What all conversations share. Everything but the last group is set by the caller before
+ * cmd_init() and stays unchanged, borrowed, until cmd_fini(). */
+struct cmd_context {
+    struct store *store;
+    const struct clock *clock;
+    const struct admin_hook *hook; /* NULL: administration is answered ERROR */
+    const char *version;           /* what `version` shows */
+    enum protocol_choice protocol;
+    bool flush_allowed;            /* not -F */
+    bool cas;                      /* not -C */
+    unsigned requests_per_event;   /* -R: how far to look ahead; 0: the default */
+
+    pthread_mutex_t lanes_lock;
+    struct lane *lanes;     /* guarded by lanes_lock */
+    struct counts *retired; /* counts of closed lanes; guarded by lanes_lock */
+};
+
+/* Prepares the part that is not the caller's. False: out of memory. */
+bool cmd_init(struct cmd_context *context) __attribute__((warn_unused_result));
+/* All lanes are closed. */
+void cmd_fini(struct cmd_context *context);
+
+/* The functions of the service; lane_open() is to be given a struct cmd_context. */
+void cmd_service(struct service *service_out);
+
+/* Sums what all lanes have counted since the start. Any thread. */
+void cmd_counts(struct cmd_context *context, struct counts *counts_out);
+
+/* The counters of a lane, for what its worker thread counts outside of commands. Only
+ * that thread may add to them. */
+struct counters *cmd_lane_counters(void *lane);
+
+#endif
