@@ -29,5 +29,23 @@ libstore_a_SOURCES = \
 libproto_a_SOURCES =
 libcmd_a_SOURCES = src/cmd/admin_hook.h
 libnet_a_SOURCES =
-libadmin_a_SOURCES =
+libadmin_a_SOURCES = \
+	src/admin/admin.c src/admin/admin.h \
+	src/admin/baseline.c src/admin/baseline.h \
+	src/admin/classes.c \
+	src/admin/conns.c \
+	src/admin/control.c src/admin/control.h \
+	src/admin/dump.c src/admin/dump.h \
+	src/admin/escape.c src/admin/escape.h \
+	src/admin/general.c src/admin/general.def \
+	src/admin/inside.h \
+	src/admin/items.def \
+	src/admin/prefix.c src/admin/prefix.h \
+	src/admin/report.c src/admin/report.h \
+	src/admin/settings.c src/admin/settings.def \
+	src/admin/sink.c src/admin/sink.h \
+	src/admin/sizes.c \
+	src/admin/stats.c src/admin/stats.h \
+	src/admin/tunables.c src/admin/tunables.h \
+	src/admin/words.c src/admin/words.h
 libmain_a_SOURCES =

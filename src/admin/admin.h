@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * admin.h - what an operator asks and changes: statistics, dumps, switches.
+ *
+ * It hangs from the sessions by cmd/admin_hook.h and reads the server through the struct
+ * below, which `main` fills in: it knows no sockets and no workers. Workers call it at the
+ * same time; everything shared is an atomic or has a lock of its own.
+ *
+ * What a reply costs is bounded: long reports and dumps are streams (base/stream.h) that
+ * hold a cursor and no text, so a client that does not read keeps about a hundred bytes.
+ */
+#ifndef LARDER_ADMIN_ADMIN_H
+#define LARDER_ADMIN_ADMIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/options.h"
+#include "cmd/admin_hook.h"
+#include "store/store.h"
+
+/* The connections as a whole. `total`, `rejected`, `listen_disabled...` only ever grow. */
+struct conn_figures {
+    uint64_t current;      /* open client connections */
+    uint64_t total;        /* ever opened */
+    uint64_t rejected;     /* turned away because the limit was reached */
+    uint64_t structures;   /* connection objects allocated */
+    uint64_t reserved_fds; /* descriptors the server needs for itself */
+    uint64_t listen_disabled;    /* times accepting was suspended */
+    uint64_t listen_disabled_us; /* and for how long in all */
+    uint64_t read_buf_count;     /* buffers allocated: the workers' and those of
+                                  * connections with a partial command */
+    uint64_t read_buf_bytes;
+    uint64_t read_buf_bytes_free; /* of which not in use */
+    uint64_t reply_count; /* connections with replies not yet written */
+    uint64_t reply_bytes; /* and how much */
+    bool accepting;
+};
+
+/* One connection or listener. The texts are borrowed for the call they are passed to. */
+struct conn_info {
+    int fd;
+    const char *address;        /* as struct peer has it */
+    const char *listen_address; /* NULL for a listener */
+    const char *state;          /* conn_read, conn_listening ... */
+    uint32_t idle;              /* seconds since its last command */
+};
+typedef void (*conn_info_fn)(void *context, const struct conn_info *info);
+
+struct admin_parts {
+    struct store *store;
+    const struct options *options; /* as parsed; never written here */
+    const struct clock *clock;
+    const char *version;           /* "1.6.45-larder1.0.0" */
+    const char *libevent_version;
+
+    void *context; /* given to the functions; any worker may call them, at any time */
+    /* Adds the counters of all workers, those that ended included, to zeroed `sum`. */
+    void (*counts)(void *context, struct counts *sum);
+    void (*connections)(void *context, struct conn_figures *figures_out);
+    /* Shows every open connection and listener whose descriptor is at least `fd_min`, in
+     * any order; those below may be shown too. */
+    void (*walk_connections)(void *context, int fd_min, conn_info_fn fn, void *fn_context);
+    void (*verbosity)(void *context, unsigned level);
+    /* Asks the server to stop; returns at once. `graceful` as by SIGUSR1, else SIGINT. */
+    void (*shutdown)(void *context, bool graceful);
+};
+
+struct admin;
+
+/* Keeps a copy of `parts`. NULL: out of memory. The caller owns it; nothing it points to
+ * may go before it. */
+struct admin *admin_create(const struct admin_parts *parts);
+/* No session may use its hook any more, no stream of it may be open. */
+void admin_destroy(struct admin *admin);
+
+/* The hook for sessions; valid as long as `admin` is. */
+void admin_hook(struct admin *admin, struct admin_hook *hook_out);
+
+#endif

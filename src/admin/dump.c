@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dump.c - see dump.h.
+ *
+ *   OK | a line for each item ............................ | END
+ *      ^ walk cursor: budget = room in the outbox / longest line
+ *
+ * The walk shows at most one item for each chunk of its budget, so a budget that fits the
+ * room cannot overflow it. A fill walks several times, until the room or the chunks it may
+ * look at are used up.
+ */
+#include "admin/dump.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/escape.h"
+#include "base/assert.h"
+#include "base/num.h"
+
+/* The longest line of an item: a key of 250 bytes, each as %XX, and about 12 words and
+ * numbers. */
+#define DUMP_LINE_MAX 1024u
+/* Chunks looked at in one fill. */
+#define FILL_CHUNKS 4096u
+/* Chunks for each call of the walk, when there is room for them. */
+#define WALK_CHUNKS 256u
+/* `stats cachedump` ends after so many bytes. */
+#define CACHEDUMP_BYTES (2u * 1024 * 1024)
+
+struct dump {
+    struct stream stream;
+    struct store *store;
+    struct store_thread *thread;
+    const struct clock *clock;
+    void (*line)(struct dump *dump, const struct store_entry *entry);
+    const char *end;
+    bool show_cas; /* false with -C: uniques read as 0 everywhere then */
+    uint64_t classes, cursor;
+    bool walking;
+    uint64_t lines_left, bytes_left;
+    /* During a fill. */
+    struct outbox *out;
+    int64_t unix_zero; /* wall clock second of the server clock's second 0 */
+};
+
+static void
+show(void *context, const struct store_entry *entry)
+{
+    struct dump *dump = context;
+
+    if (dump->lines_left == 0 || dump->bytes_left < DUMP_LINE_MAX)
+        return;
+    assert(outbox_room(dump->out) >= DUMP_LINE_MAX);
+    uint32_t used = dump->out->used;
+    dump->line(dump, entry);
+    if (dump->out->used != used)
+        dump->lines_left--;
+    dump->bytes_left -= dump->out->used - used;
+}
+
+/* One call of the walk, of as many chunks as the outbox and *chunks allow; false when
+ * neither allows any. */
+static bool
+walk_some(struct dump *dump, uint32_t now, unsigned *chunks)
+{
+    size_t budget = outbox_room(dump->out) / DUMP_LINE_MAX;
+
+    if (budget > WALK_CHUNKS)
+        budget = WALK_CHUNKS;
+    if (budget > *chunks)
+        budget = *chunks;
+    if (budget == 0)
+        return false;
+    *chunks -= (unsigned)budget;
+    dump->walking = store_walk(dump->store, dump->thread, dump->classes, &dump->cursor,
+        (unsigned)budget, now, show, dump);
+    if (dump->lines_left == 0 || dump->bytes_left < DUMP_LINE_MAX)
+        dump->walking = false;
+    return true;
+}
+
+static bool
+dump_fill(struct stream *stream, struct outbox *out)
+{
+    struct dump *dump = (struct dump *)stream;
+    uint32_t now = clock_seconds(dump->clock);
+    unsigned chunks = FILL_CHUNKS;
+
+    dump->out = out;
+    dump->unix_zero = clock_to_unix(0, now);
+    while (dump->walking)
+        if (!walk_some(dump, now, &chunks))
+            return true;
+    if (outbox_room(out) < strlen(dump->end))
+        return true;
+    outbox_put(out, dump->end, strlen(dump->end));
+    return false;
+}
+
+static void
+dump_close(struct stream *stream)
+{
+    free(stream);
+}
+
+static char *
+put_text(char *to, const char *text)
+{
+    size_t len = strlen(text);
+
+    memcpy(to, text, len);
+    return to + len;
+}
+
+/* The second as a Unix time; -1 for one before 1970, which only a wrong clock shows. */
+static char *
+put_unix(char *to, const struct dump *dump, uint32_t seconds)
+{
+    int64_t at = dump->unix_zero + (int64_t)seconds;
+
+    return at < 0 ? put_text(to, "-1") : num_put(to, (uint64_t)at);
+}
+
+/* The blank before the LF, and the LF alone, are memcached's. */
+static void
+meta_line(struct dump *dump, const struct store_entry *entry)
+{
+    const struct store_view *view = &entry->view;
+    char *start = outbox_tail(dump->out);
+    char *to = put_text(start, "key=");
+
+    to = escape_percent(to, entry->key);
+    to = put_text(to, " exp=");
+    if (view->exptime == EXPTIME_NEVER)
+        to = put_text(to, "-1");
+    else
+        to = put_unix(to, dump, view->exptime);
+    to = put_text(to, " la=");
+    to = put_unix(to, dump, view->last_access);
+    to = put_text(to, " cas=");
+    to = num_put(to, dump->show_cas ? view->cas : 0);
+    to = put_text(to, view->fetched ? " fetch=yes cls=" : " fetch=no cls=");
+    to = num_put(to, view->slab_class);
+    to = put_text(to, " size=");
+    to = num_put(to, store_item_size(dump->store, entry->key.len, view->client_flags,
+        view->value_len));
+    to = put_text(to, " flags=");
+    to = num_put(to, view->client_flags);
+    to = put_text(to, " \n");
+    outbox_grow(dump->out, (size_t)(to - start));
+}
+
+static void
+mg_line(struct dump *dump, const struct store_entry *entry)
+{
+    char *start = outbox_tail(dump->out);
+    char *to = put_text(start, "mg ");
+
+    if (entry->view.key_binary) {
+        to = escape_base64(to, entry->key);
+        to = put_text(to, " b");
+    } else {
+        memcpy(to, entry->key.data, entry->key.len);
+        to += entry->key.len;
+    }
+    to = put_text(to, "\r\n");
+    outbox_grow(dump->out, (size_t)(to - start));
+}
+
+/* Keys that came in base64 may hold line ends, which this list has no form for. */
+static void
+cachedump_line(struct dump *dump, const struct store_entry *entry)
+{
+    const struct store_view *view = &entry->view;
+    char *start = outbox_tail(dump->out);
+    char *to;
+
+    if (view->key_binary)
+        return;
+    to = put_text(start, "ITEM ");
+    memcpy(to, entry->key.data, entry->key.len);
+    to += entry->key.len;
+    to = put_text(to, " [");
+    to = num_put(to, view->value_len);
+    to = put_text(to, " b; ");
+    if (view->exptime == EXPTIME_NEVER)
+        to = put_text(to, "0");
+    else
+        to = put_unix(to, dump, view->exptime);
+    to = put_text(to, " s]\r\n");
+    outbox_grow(dump->out, (size_t)(to - start));
+}
+
+/* Starts a dump; `dump` lacks what all of them have in common. */
+static void
+start(struct ask *ask, const struct dump *dump)
+{
+    const struct admin_parts *parts = &ask->admin->parts;
+    struct dump *copy = malloc(sizeof *copy);
+
+    if (copy == NULL) {
+        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        return;
+    }
+    *copy = *dump;
+    copy->stream = (struct stream){ dump_fill, dump_close };
+    copy->store = parts->store;
+    copy->thread = ask->request->thread;
+    copy->clock = parts->clock;
+    copy->show_cas = parts->options->cas;
+    ask_stream(ask, &copy->stream);
+}
+
+/* What the two dumps of `lru_crawler` have in common, `refusal` and `pipelined` being
+ * their words. */
+static void
+start_all(struct ask *ask, struct dump *dump, const char *refusal, const char *pipelined)
+{
+    bool hash;
+
+    if (!ask->admin->parts.options->dump_allowed) {
+        ask_reply(ask, refusal);
+    } else if (ask->request->pending) {
+        ask_reply(ask, pipelined);
+    } else if (!words_classes(ask->words.at[1], &dump->classes, &hash)) {
+        ask_reply(ask, "BADCLASS invalid class id");
+    } else {
+        dump->walking = dump->classes != 0;
+        dump->lines_left = dump->bytes_left = UINT64_MAX;
+        ask_reply(ask, "OK");
+        start(ask, dump);
+    }
+}
+
+void
+dump_meta(struct ask *ask)
+{
+    struct dump dump = { .line = meta_line, .end = "END\r\n" };
+
+    start_all(ask, &dump, "ERROR metadump not allowed",
+        "ERROR cannot pipeline other commands before metadump");
+}
+
+void
+dump_mg(struct ask *ask)
+{
+    struct dump dump = { .line = mg_line, .end = "EN\r\n" };
+
+    start_all(ask, &dump, "ERROR key dump not allowed",
+        "ERROR cannot pipeline other commands before mgdump");
+}
+
+void
+dump_class(struct ask *ask)
+{
+    struct dump dump = { .line = cachedump_line, .end = "END\r\n" };
+    const struct words *words = &ask->words;
+    uint64_t id, limit;
+
+    if (!ask->admin->parts.options->dump_allowed) {
+        ask_reply(ask, "CLIENT_ERROR stats cachedump not allowed");
+    } else if (words->n < 3) {
+        ask_reply(ask, "CLIENT_ERROR bad command line");
+    } else if (!num_u64(words->at[1], NUM_U64_MAX, &id) ||
+        !num_u64(words->at[2], NUM_U64_MAX, &limit)) {
+        ask_reply(ask, "CLIENT_ERROR bad command line format");
+    } else if (id >= SLAB_CLASSES_MAX) {
+        ask_reply(ask, "CLIENT_ERROR Illegal slab id");
+    } else {
+        dump.classes = ((uint64_t)1 << id) & ~(uint64_t)1;
+        dump.walking = dump.classes != 0;
+        dump.lines_left = limit == 0 ? UINT64_MAX : limit;
+        dump.bytes_left = CACHEDUMP_BYTES;
+        start(ask, &dump);
+    }
+}
+
+struct prefix_dump {
+    struct stream stream;
+    struct prefix_table *table;
+    uint32_t cursor;
+};
+
+static bool
+prefix_fill(struct stream *stream, struct outbox *out)
+{
+    struct prefix_dump *dump = (struct prefix_dump *)stream;
+
+    if (prefix_dump(dump->table, &dump->cursor, out) || outbox_room(out) < 5)
+        return true;
+    outbox_put(out, "END\r\n", 5);
+    return false;
+}
+
+void
+dump_prefixes(struct ask *ask)
+{
+    struct prefix_dump *dump = malloc(sizeof *dump);
+
+    if (dump == NULL) {
+        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        return;
+    }
+    *dump = (struct prefix_dump){ { prefix_fill, dump_close }, ask->admin->prefixes, 0 };
+    ask_stream(ask, &dump->stream);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * escape.h - keys of any bytes as plain text.
+ */
+#ifndef LARDER_ADMIN_ESCAPE_H
+#define LARDER_ADMIN_ESCAPE_H
+
+#include "base/slice.h"
+
+/* Every byte but letters, digits, - . _ ~ as %XX. Writes at most 3 bytes for each of
+ * `text` and returns the end. */
+char *escape_percent(char *to, struct slice text);
+
+/* Base64 with padding: 4 bytes for each 3 begun. Returns the end. */
+char *escape_base64(char *to, struct slice text);
+
+#endif

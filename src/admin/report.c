@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "admin/report.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+/* Steps in one call; then the worker's other connections have their turn. */
+#define STEPS_PER_FILL 32u
+
+/* One step; true when it is in the outbox, with *more_out telling whether others follow. */
+static bool
+try_step(struct report *report, struct outbox *out, bool *more_out)
+{
+    struct text_sink text;
+    uint32_t mark = out->used;
+    uint64_t cursor = report->cursor;
+
+    text_sink_init(&text, out);
+    *more_out = report->step(report, &text.sink);
+    if (!*more_out)
+        text.sink.end(&text.sink);
+    if (!text.sink.full)
+        return true;
+    /* A step fits an empty outbox, else the report would never end. */
+    assert(mark > 0);
+    out->used = mark;
+    report->cursor = cursor;
+    return false;
+}
+
+static bool
+report_fill(struct stream *stream, struct outbox *out)
+{
+    struct report *report = (struct report *)stream;
+    bool more = true;
+
+    for (unsigned i = 0; i < STEPS_PER_FILL && more; i++)
+        if (!try_step(report, out, &more))
+            return true;
+    return more;
+}
+
+static void
+report_close(struct stream *stream)
+{
+    struct report *report = (struct report *)stream;
+
+    if (report->fini != NULL)
+        report->fini(report);
+    free(report);
+}
+
+void
+report_start_with(struct ask *ask, report_step_fn step, void *state,
+    void (*fini)(struct report *report))
+{
+    struct report *report = malloc(sizeof *report);
+    struct report made = {
+        .stream = { report_fill, report_close },
+        .admin = ask->admin,
+        .thread = ask->request->thread,
+        .step = step,
+        .fini = fini,
+        .state = state,
+    };
+
+    if (report == NULL) {
+        if (fini != NULL)
+            fini(&made);
+        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        return;
+    }
+    *report = made;
+    ask_stream(ask, &report->stream);
+}
+
+void
+report_start(struct ask *ask, report_step_fn step)
+{
+    report_start_with(ask, step, NULL, NULL);
+}

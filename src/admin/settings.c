@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * settings.c - `stats settings`: the options in force. One step.
+ */
+#include <string.h>
+
+#include "admin/stats.h"
+
+static const char *
+protocol_name(enum protocol_choice protocol)
+{
+    switch (protocol) {
+    case PROTOCOL_ASCII:
+        return "ascii";
+    case PROTOCOL_BINARY:
+        return "binary";
+    case PROTOCOL_AUTO:
+        break;
+    }
+    return "auto-negotiate";
+}
+
+static bool
+listens_to_many(const struct options *options)
+{
+    return options->listen != NULL && strchr(options->listen, ',') != NULL;
+}
+
+bool
+settings_step(struct report *report, struct stat_sink *sink)
+{
+    const struct options *o = report->admin->parts.options;
+    struct tunables *t = &report->admin->tunables;
+    const char delimiter[2] = { o->prefix_delimiter, '\0' };
+    bool detail = atomic_load_explicit(
+        prefix_on(report->admin->prefixes), memory_order_relaxed);
+    struct store_totals totals;
+
+    store_totals(report->admin->parts.store, &totals);
+#define STAT(when, kind, name, value) \
+    if (when) \
+        stat_##kind(sink, #name, value);
+#include "admin/settings.def"
+#undef STAT
+    return false;
+}
