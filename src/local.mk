@@ -24,7 +24,20 @@ libbase_a_SOURCES = \
 	src/base/stream.h
 
 libstore_a_SOURCES = \
-	src/store/store.h
+	src/store/arena.c src/store/arena.h \
+	src/store/arith.c \
+	src/store/chain.c \
+	src/store/core.h \
+	src/store/evict.c \
+	src/store/inspect.c \
+	src/store/item.h \
+	src/store/mover.c \
+	src/store/read.c \
+	src/store/slab.c src/store/slab.h \
+	src/store/store.c src/store/store.h \
+	src/store/sweep.c \
+	src/store/table.c src/store/table.h \
+	src/store/write.c
 
 libproto_a_SOURCES =
 libcmd_a_SOURCES = src/cmd/admin_hook.h

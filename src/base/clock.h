@@ -17,8 +17,7 @@
 #define CLOCK_FIRST 2u
 
 struct clock {
-    int64_t epoch;     /* CLOCK_BOOTTIME second that is second 0 of this clock */
-    int64_t unix_base; /* wall clock second at the server's start minus CLOCK_FIRST */
+    int64_t epoch; /* CLOCK_BOOTTIME second that is second 0 of this clock */
 };
 
 /* Starts the clock: now is CLOCK_FIRST. */
@@ -30,9 +29,9 @@ uint32_t clock_seconds(const struct clock *clock);
 /* CLOCK_MONOTONIC in microseconds, for intervals. */
 uint64_t clock_micros(void);
 
-/* The wall clock's second that `seconds` of this clock stand for, taken from the wall
- * clock as it is now. */
-int64_t clock_to_unix(const struct clock *clock, uint32_t seconds, uint32_t now);
+/* The wall clock's second that `seconds` stand for, when the server's clock shows `now`;
+ * taken from the wall clock as it is now. */
+int64_t clock_to_unix(uint32_t seconds, uint32_t now);
 
 /* Expiry values. */
 #define EXPTIME_NEVER 0u
@@ -44,6 +43,6 @@ int64_t clock_to_unix(const struct clock *clock, uint32_t seconds, uint32_t now)
  * (EXPTIME_NEVER), negative is already over (EXPTIME_PAST), up to 30 days counts from
  * `now`, larger is an absolute Unix time. Times beyond the clock's end are never.
  */
-uint32_t clock_exptime(const struct clock *clock, int64_t exptime, uint32_t now);
+uint32_t clock_exptime(int64_t exptime, uint32_t now);
 
 #endif

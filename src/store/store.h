@@ -57,6 +57,7 @@ struct store_options {
     bool evict;              /* false: STORE_NO_MEMORY in place of evicting (-M) */
     bool preallocate;        /* commit all memory now, on huge pages (-L) */
     bool slab_reassign;      /* pages may move between classes */
+    bool no_cas;             /* items are accounted for without their CAS unique (-C) */
     bool fast_hash;          /* XXH3 in place of SipHash-1-3, where it was built in */
     unsigned char hash_key[16]; /* random; a test passes a fixed one */
 };
@@ -100,7 +101,7 @@ struct store_view {
     enum store_miss miss;
     /* Private to the store. */
     uint64_t ref, hash;
-    uint32_t bucket, seq;
+    uint32_t bucket, seq, value_at;
     bool locked;
 };
 

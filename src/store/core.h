@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core.h - what the files of the store share; not for other layers.
+ */
+#ifndef LARDER_STORE_CORE_H
+#define LARDER_STORE_CORE_H
+
+#include <pthread.h>
+
+#include "base/assert.h"
+#include "base/counters.h"
+#include "base/hash.h"
+#include "store/arena.h"
+#include "store/item.h"
+#include "store/slab.h"
+#include "store/store.h"
+#include "store/table.h"
+
+/* Chunks the clock hand looks at for one eviction before another page is tried. */
+#define EVICT_WALK 64
+/* Rounds of walking before a class counts as having nothing to evict. */
+#define EVICT_ROUNDS 8
+/* Shares of the memory limit: stalled uploads (and pinned values) are given up beyond the
+ * first, new ones refused beyond the second. */
+#define CROWDED_SHARE 4
+#define REFUSED_SHARE 2
+
+/* Signed, because an item may be stored by one thread and removed by another. */
+struct class_gauge {
+    _Atomic uint64_t items, bytes;
+};
+
+struct store_thread {
+    struct store *store;
+    struct store_thread *next;
+    bool in_use;
+    uint64_t random;           /* state of its generator */
+    int64_t items_unflushed;   /* not yet added to table.items */
+    /* Counters and gauges: written by the owner, summed by readers. Gauges go up in one
+     * thread and down in another; only their sum, modulo 2^64, means anything. */
+    counter items_total, direct_reclaims;
+    struct class_gauge gauges[SLAB_CLASSES_MAX];
+    /* Scratch for joining an old value and a new one, and for keys of victims. */
+    char key[KEY_LEN_MAX + 6];
+    char value[STORE_SMALL_MAX];
+};
+
+struct store {
+    /* Read by everyone, written hardly ever. */
+    struct arena arena;
+    struct hash_key hash_key;
+    struct store_options options;
+    _Atomic uint64_t flushed;  /* items whose item_seq() is not above are gone */
+    _Atomic uint32_t flush_at; /* second of a pending flush; 0: none */
+    _Atomic uint32_t flushed_at; /* second of the last one */
+    _Atomic uint32_t second;   /* about now: the last second store_maintain() was told */
+
+    /* Written by every store; a line of its own. */
+    _Atomic uint64_t cas __attribute__((aligned(64)));
+
+    struct table table __attribute__((aligned(64)));
+    struct slab slab;
+
+    _Atomic uint64_t upload_bytes, pinned_bytes;
+
+    struct lock mover_lock;    /* one page is moved at a time */
+    _Atomic uint64_t pages_moved, move_rescues;
+
+    /* The sweep; see sweep.c. */
+    _Atomic bool sweep_enabled, sweep_all;
+    _Atomic uint64_t sweep_classes; /* classes asked for by store_sweep_now() */
+    _Atomic uint64_t sweep_runs;
+    _Atomic bool sweep_running;
+    uint32_t sweep_page;
+    uint32_t sweep_second;
+    uint32_t balance_second;
+
+    pthread_mutex_t threads_lock; /* guards the list */
+    struct store_thread *threads;
+};
+
+static inline uint64_t
+next_cas(struct store *store)
+{
+    return atomic_fetch_add_explicit(&store->cas, 1, memory_order_relaxed) + 1;
+}
+
+static inline uint64_t
+item_ref(const struct store *store, const struct item *item)
+{
+    return arena_ref(&store->arena, item);
+}
+
+static inline struct item *
+item_at(const struct store *store, uint64_t ref)
+{
+    return arena_item(&store->arena, ref);
+}
+
+static inline uint64_t
+flush_horizon(const struct store *store)
+{
+    return atomic_load_explicit(&store->flushed, memory_order_relaxed);
+}
+
+/* Neither expired nor flushed? */
+static inline bool
+item_live(const struct store *store, const struct item *item, uint32_t info, uint32_t now)
+{
+    return !item_expired(item, now) && item_seq(item, info) > flush_horizon(store);
+}
+
+/* A delayed flush comes due with the first call that sees its second. */
+static inline void
+flush_if_due(struct store *store, uint32_t now)
+{
+    uint32_t at = atomic_load_explicit(&store->flush_at, memory_order_relaxed);
+
+    if (__builtin_expect(at != 0 && now >= at, 0))
+        store_flush(store, 0, now);
+}
+
+/* ---- evict.c ------------------------------------------------------------------------- */
+
+enum evict_why { EVICT_FOR_SPACE, EVICT_FOR_MOVE, EVICT_DEAD_ONLY };
+
+/* A chunk of the class, evicting and moving pages if that is what it takes. May be called
+ * with a stripe held; other stripes are only tried. NULL: nothing to be had. */
+struct item *chunk_get(struct store *store, struct store_thread *thread, unsigned id,
+    uint32_t now);
+/* Removes the item that `ref` (an item or a piece) belongs to, if its stripe can be had and
+ * it may go. EVICT_DEAD_ONLY: only if expired or flushed. */
+bool evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
+    enum evict_why why);
+/* Unlinks what the spot shows; afterwards the item is of kind KIND_RESERVED. The stripe is
+ * held; when it has been given back, item_dispose() must follow. */
+void item_unlink(struct store *store, struct store_thread *thread, struct table_spot *spot);
+/* Frees an unlinked item; one that is pinned goes with its last pin. */
+void item_dispose(struct store *store, struct item *item);
+/* True, under the stripe, if item_dispose() may run now (no pins). */
+bool item_disposable(struct item *item);
+
+/* Takes a page of another class (-1: any) for class `to` (0: the pool). */
+bool page_move(struct store *store, struct store_thread *thread, int from, unsigned to,
+    uint32_t now);
+/* Moves pages to where they are needed; once a second. */
+void balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
+/* Empties a page and makes it the caller's. */
+bool page_take(struct store *store, struct store_thread *thread, uint32_t page,
+    uint32_t now);
+
+/* ---- gauges -------------------------------------------------------------------------- */
+
+void gauge_add(struct store_thread *thread, const struct item *item, uint32_t info);
+void gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info);
+/* Number of items has changed by `n`: tells the table now and then. */
+void count_items(struct store *store, struct store_thread *thread, int64_t n);
+/* Splits a bucket or two if the index is too full; no stripe may be held. */
+void grow_index(struct store *store);
+
+/* ---- chain.c ------------------------------------------------------------------------- */
+
+struct store_upload {
+    struct store *store;
+    uint64_t len, filled;
+    uint64_t room;             /* allocated beyond `filled` */
+    uint64_t held;             /* bytes of chunks, for the bound on uploads */
+    uint64_t first, last;      /* refs of the first and the last piece; 0: none */
+    uint64_t at;               /* piece being filled ... */
+    uint32_t at_used;          /* ... and how far */
+    uint32_t pieces;
+};
+
+/* Appends bytes to an upload, allocating. False: no memory. */
+bool upload_put(struct store_upload *upload, struct store_thread *thread, const char *data,
+    size_t len);
+/* Appends the value of a large item; its stripe is held. */
+bool upload_put_chain(struct store_upload *upload, struct store_thread *thread,
+    struct item *item);
+/* Appends a complete upload, which stays the caller's. */
+bool upload_put_upload(struct store_upload *upload, struct store_thread *thread,
+    const struct store_upload *from);
+/* Aborts if the chain of a large item contradicts itself. */
+void chain_check(struct store *store, struct item *item);
+/* Frees a chain of pieces. */
+void chain_free(struct store *store, uint64_t first);
+/* Hands the pieces of a complete upload to `head`, and frees the upload's struct. */
+void upload_give(struct store_upload *upload, struct item *head, struct chain *chain);
+
+/* ---- write.c, for arith.c ------------------------------------------------------------- */
+
+/* A number takes the place of the spot's item: same flags, expiry and marks. The spot is
+ * found anew. STORE_OK or STORE_NO_MEMORY. */
+enum store_result put_digits(struct store *store, struct store_thread *thread,
+    struct table_spot *spot, const struct store_arith *arith, struct slice digits,
+    uint32_t now, struct store_summed *summed, struct item **dead);
+/* The initial number of a counter that is not there. */
+enum store_result put_initial(struct store *store, struct store_thread *thread,
+    struct table_spot *spot, const struct store_arith *arith, uint32_t now,
+    struct store_summed *summed, struct item **dead);
+
+/* ---- read.c -------------------------------------------------------------------------- */
+
+/* Fills a view from an item that is locked or will be validated. */
+void view_fill(const struct store *store, const struct item *item, uint32_t info,
+    struct store_view *view);
+/* Marks an item as used: reference bits, last access, fetched. The stripe is held. */
+void item_mark(struct item *item, uint32_t now, bool fetched);
+
+#endif

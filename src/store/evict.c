@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * evict.c - finding memory when none is free.
+ *
+ * Each class has a clock hand that goes round its chunks; see slab_hand(). Its choice is
+ * made without the victim's stripe, so the victim is looked up again by its key under the
+ * stripe, and only if the index still refers to that very chunk does it go. Whoever needs
+ * memory may hold a stripe already: other stripes are therefore only tried, and a victim
+ * whose stripe is busy (or is our own) is passed over.
+ */
+#include "store/core.h"
+
+/* ---- Gauges -------------------------------------------------------------------------- */
+
+static uint64_t
+item_bytes(const struct item *item, uint32_t info)
+{
+    uint32_t value_len = item_value_len(item);
+
+    return (uint64_t)item_used(info, value_len) + ((info & INFO_LARGE) ? value_len : 0);
+}
+
+void
+gauge_add(struct store_thread *thread, const struct item *item, uint32_t info)
+{
+    struct class_gauge *gauge = &thread->gauges[INFO_CLASS(info)];
+
+    counter_add(&gauge->items, 1);
+    counter_add(&gauge->bytes, item_bytes(item, info));
+}
+
+void
+gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info)
+{
+    struct class_gauge *gauge = &thread->gauges[INFO_CLASS(info)];
+
+    counter_add(&gauge->items, (uint64_t)-1);
+    counter_add(&gauge->bytes, -item_bytes(item, info));
+}
+
+/* Changes of the number of items that a thread keeps to itself. */
+#define ITEMS_BATCH 32
+
+void
+count_items(struct store *store, struct store_thread *thread, int64_t n)
+{
+    thread->items_unflushed += n;
+    if (thread->items_unflushed < ITEMS_BATCH && thread->items_unflushed > -ITEMS_BATCH)
+        return;
+    atomic_fetch_add_explicit(&store->table.items, thread->items_unflushed,
+        memory_order_relaxed);
+    thread->items_unflushed = 0;
+}
+
+void
+grow_index(struct store *store)
+{
+    /* One split for each insertion keeps pace: the load is six items a bucket. */
+    if (table_wants_growth(&store->table))
+        (void)table_grow(&store->table);
+}
+
+/* ---- Unlinking ----------------------------------------------------------------------- */
+
+void
+item_unlink(struct store *store, struct store_thread *thread, struct table_spot *spot)
+{
+    struct item *item = spot->item;
+    uint32_t info = item_info(item);
+
+    assert(INFO_KIND(info) == KIND_ITEM);
+    table_remove(&store->table, spot);
+    item_set_info(item, info_with_kind(info, KIND_RESERVED));
+    gauge_sub(thread, item, info);
+    count_items(store, thread, -1);
+}
+
+bool
+item_disposable(struct item *item)
+{
+    uint32_t info = item_info(item);
+
+    return !(info & INFO_LARGE) || item_chain(item, info)->pins == 0;
+}
+
+void
+item_dispose(struct store *store, struct item *item)
+{
+    uint32_t info = item_info(item);
+
+    if (info & INFO_LARGE)
+        chain_free(store, item_chain(item, info)->first);
+    slab_free(&store->slab, item);
+}
+
+/* ---- Victims ------------------------------------------------------------------------- */
+
+static void
+count_victim(struct store *store, struct item *item, uint32_t info, uint32_t now)
+{
+    struct slab_class *class = &store->slab.classes[INFO_CLASS(info)];
+    uint32_t access = item_last_access(item);
+
+    if (!item_live(store, item, info, now)) {
+        atomic_fetch_add_explicit(&class->reclaimed, 1, memory_order_relaxed);
+        if (!(info & INFO_FETCHED))
+            atomic_fetch_add_explicit(&class->expired_unfetched, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&class->evicted, 1, memory_order_relaxed);
+    if (item_exptime(item) != 0)
+        atomic_fetch_add_explicit(&class->evicted_nonzero, 1, memory_order_relaxed);
+    if (!(info & INFO_FETCHED))
+        atomic_fetch_add_explicit(&class->evicted_unfetched, 1, memory_order_relaxed);
+    if (INFO_REFS(info) != 0)
+        atomic_fetch_add_explicit(&class->evicted_active, 1, memory_order_relaxed);
+    __atomic_store_n(&class->evicted_age, now > access ? now - access : 0,
+        __ATOMIC_RELAXED);
+}
+
+/*
+ * Finds the linked item that a chunk belongs to, and takes its stripe. The chunk is read
+ * without any lock, so it may be anything by now: its key only serves to find a stripe
+ * and a bucket, and what counts is whether that bucket refers to it. spot.item is NULL,
+ * and nothing locked, if there is no such item or its stripe is busy.
+ */
+static struct table_spot
+lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
+    struct lock **stripe_out)
+{
+    struct table_spot none = { .item = NULL }, spot;
+    struct item *item = item_at(store, ref);
+    uint32_t info = item_info(item);
+    uint64_t hash;
+
+    if (INFO_KIND(info) == KIND_PIECE) {
+        ref = item_cas(item);
+        if (!arena_ref_valid(&store->arena, ref))
+            return none;
+        item = item_at(store, ref);
+        info = item_info(item);
+    }
+    if (INFO_KIND(info) != KIND_ITEM || INFO_KEY_LEN(info) == 0)
+        return none;
+    racy_read(thread->key, item->data, INFO_KEY_LEN(info));
+    hash = hash_bytes(&store->hash_key, thread->key, INFO_KEY_LEN(info));
+    *stripe_out = table_stripe(&store->table, hash);
+    if (!lock_try(*stripe_out))
+        return none;
+    spot = table_find_ref(&store->table, hash, ref);
+    if (spot.item == NULL)
+        lock_give(*stripe_out);
+    return spot;
+}
+
+static bool
+may_evict(struct store *store, struct item *item, uint32_t now, enum evict_why why)
+{
+    uint32_t info = item_info(item);
+
+    if (!item_disposable(item))
+        return false;
+    return why != EVICT_DEAD_ONLY || !item_live(store, item, info, now);
+}
+
+/* The item that `ref` belongs to, unlinked and counted; NULL: it may not go now. */
+static struct item *
+unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
+    enum evict_why why)
+{
+    struct lock *stripe;
+    struct table_spot spot = lock_owner(store, thread, ref, &stripe);
+    struct item *item = spot.item;
+
+    if (item == NULL)
+        return NULL;
+    if (may_evict(store, item, now, why)) {
+        if (why != EVICT_DEAD_ONLY)
+            count_victim(store, item, item_info(item), now);
+        item_unlink(store, thread, &spot);
+    } else {
+        item = NULL;
+    }
+    lock_give(stripe);
+    return item;
+}
+
+bool
+evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
+    enum evict_why why)
+{
+    struct item *item = unlink_ref(store, thread, ref, now, why);
+
+    if (item == NULL)
+        return false;
+    item_dispose(store, item);
+    return true;
+}
+
+/* Evicts one item that has a chunk in the class. The chunk itself, if the item was small:
+ * it need not go through the free list. NULL with *done_out: look at the free list. */
+static struct item *
+evict_from(struct store *store, struct store_thread *thread, unsigned id, uint32_t now,
+    bool *done_out)
+{
+    uint64_t ref = slab_hand(&store->slab, id, EVICT_WALK, now, flush_horizon(store));
+    struct item *item;
+
+    *done_out = false;
+    if (ref == 0)
+        return NULL;
+    item = unlink_ref(store, thread, ref, now, EVICT_FOR_SPACE);
+    if (item == NULL)
+        return NULL;
+    *done_out = true;
+    if (INFO_CLASS(item_info(item)) == id && !(item_info(item) & INFO_LARGE)) {
+        item_set_info(item, info_make(0, id, KIND_RESERVED));
+        return item;
+    }
+    item_dispose(store, item);
+    return NULL;
+}
+
+struct item *
+chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
+{
+    struct slab_class *class = &store->slab.classes[id];
+    struct item *chunk = slab_alloc(&store->slab, id);
+
+    if (chunk != NULL)
+        return chunk;
+    if (!store->options.evict) {
+        atomic_fetch_add_explicit(&class->out_of_memory, 1, memory_order_relaxed);
+        return NULL;
+    }
+    counter_add(&thread->direct_reclaims, 1);
+    for (unsigned round = 0; round < EVICT_ROUNDS; round++) {
+        bool done;
+
+        chunk = evict_from(store, thread, id, now, &done);
+        if (chunk == NULL && done)
+            chunk = slab_alloc(&store->slab, id);
+        if (chunk != NULL)
+            return chunk;
+    }
+    /* Nothing of its own: another class has to give a page. */
+    for (unsigned round = 0; round < EVICT_ROUNDS; round++) {
+        if (!page_move(store, thread, -1, id, now))
+            break;
+        chunk = slab_alloc(&store->slab, id);
+        if (chunk != NULL)
+            return chunk;
+    }
+    atomic_fetch_add_explicit(&class->out_of_memory, 1, memory_order_relaxed);
+    return NULL;
+}

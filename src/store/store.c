@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * store.c - the store as a whole: making it, taking it down, its threads.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/core.h"
+
+/* Address space kept for raising the limit later, at least. It costs nothing until used. */
+#define RESERVE_MIN (UINT64_C(16) << 30)
+#define RESERVE_TIMES 4
+/* The smallest chunk there can be: a header and something to hold. */
+#define CHUNK_FIRST_MIN (ITEM_HEADER + 8u)
+/* Pieces smaller than this would make chains too long to be worth it. */
+#define CHUNK_MAX_MIN 16384u
+
+static uint64_t
+pages_of(uint64_t bytes)
+{
+    return bytes >> PAGE_SIZE_BITS;
+}
+
+/* Sections for at most `pages` pages full of the smallest items. */
+static void
+plan_sections(uint64_t pages, unsigned power, struct arena_sizes *sizes)
+{
+    uint64_t items = pages * (PAGE_BYTES / CHUNK_FIRST_MIN);
+    uint64_t buckets = items / TABLE_LOAD + (UINT64_C(1) << power);
+
+    sizes->pages = pages;
+    sizes->descriptors = pages * sizeof(struct page);
+    sizes->buckets = buckets * sizeof(struct bucket);
+    /* As many as items could fill, plus one partly filled at the end of each chain. */
+    sizes->overflow = (items / TABLE_SLOTS + buckets) * sizeof(struct bucket);
+}
+
+/* Reserves as much as is wanted or, where address space is limited, what the limit needs. */
+static int
+reserve(struct store *store, unsigned power, const char **why_out)
+{
+    const struct store_options *options = &store->options;
+    uint64_t pages = pages_of(options->memory_max), wanted = options->memory_reserve;
+    struct arena_sizes sizes;
+    int rc;
+
+    if (wanted == 0) {
+        wanted = options->memory_max * RESERVE_TIMES;
+        wanted = wanted < RESERVE_MIN ? RESERVE_MIN : wanted;
+    }
+    if (options->preallocate || pages_of(wanted) < pages)
+        wanted = options->memory_max;
+    plan_sections(pages_of(wanted), power, &sizes);
+    rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
+    if (rc == -ENOMEM && pages_of(wanted) > pages) {
+        plan_sections(pages, power, &sizes);
+        rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
+    }
+    if (rc == 0)
+        table_init(&store->table, &store->arena, power, options->hash_fixed,
+            sizes.buckets / sizeof(struct bucket), sizes.overflow / sizeof(struct bucket));
+    return rc;
+}
+
+static void
+init_slab(struct store *store)
+{
+    const struct store_options *options = &store->options;
+    struct slab_sizing sizing = {
+        .chunk_first = (ITEM_HEADER + options->chunk_min + 7) & ~7u,
+        .growth_factor = options->growth_factor,
+        .sizes = options->slab_sizes,
+        .nsizes = options->nslab_sizes,
+        .chunk_max = options->chunk_max,
+    };
+
+    if (sizing.chunk_max < CHUNK_MAX_MIN)
+        sizing.chunk_max = CHUNK_MAX_MIN;
+    if (sizing.chunk_max > PAGE_BYTES)
+        sizing.chunk_max = PAGE_BYTES;
+    sizing.chunk_max &= ~7u;
+    if (sizing.chunk_first < CHUNK_FIRST_MIN)
+        sizing.chunk_first = CHUNK_FIRST_MIN;
+    if (sizing.chunk_first > CHUNK_MAX_MIN / 2)
+        sizing.chunk_first = CHUNK_MAX_MIN / 2;
+    slab_init(&store->slab, &store->arena, &sizing,
+        (uint32_t)pages_of(options->memory_max));
+}
+
+struct store *
+store_create(const struct store_options *options, const char **why_out)
+{
+    unsigned power = options->hash_power < TABLE_POWER_MIN ? TABLE_POWER_MIN :
+                                                             options->hash_power;
+    struct store *store;
+    int rc;
+
+    assert(pages_of(options->memory_max) >= 1);
+    assert(options->growth_factor > 1);
+    *why_out = "out of memory";
+    store = aligned_alloc(64, (sizeof *store + 63) & ~(size_t)63);
+    if (store == NULL)
+        return NULL;
+    memset(store, 0, sizeof *store);
+    store->options = *options;
+    store->options.slab_sizes = NULL; /* the caller's, used by init_slab() only */
+    hash_key_init(&store->hash_key, options->hash_key, options->fast_hash);
+    rc = reserve(store, power, why_out);
+    if (rc != 0) {
+        free(store);
+        errno = -rc;
+        return NULL;
+    }
+    store->options.slab_sizes = options->slab_sizes;
+    init_slab(store);
+    store->options.slab_sizes = NULL;
+    if (options->preallocate)
+        arena_commit(&store->arena, pages_of(options->memory_max));
+    store->cas = 1;
+    store->sweep_enabled = true;
+    pthread_mutex_init(&store->threads_lock, NULL);
+    return store;
+}
+
+void
+store_destroy(struct store *store)
+{
+    while (store->threads != NULL) {
+        struct store_thread *thread = store->threads;
+
+        assert(!thread->in_use);
+        store->threads = thread->next;
+        free(thread);
+    }
+    pthread_mutex_destroy(&store->threads_lock);
+    arena_fini(&store->arena);
+    free(store);
+}
+
+/* A closed one is used again: its counts are part of the totals. */
+static struct store_thread *
+find_closed(struct store *store)
+{
+    struct store_thread *thread = store->threads;
+
+    while (thread != NULL && thread->in_use)
+        thread = thread->next;
+    return thread;
+}
+
+struct store_thread *
+store_thread_open(struct store *store)
+{
+    struct store_thread *thread;
+
+    pthread_mutex_lock(&store->threads_lock);
+    thread = find_closed(store);
+    if (thread == NULL) {
+        thread = calloc(1, sizeof *thread);
+        if (thread != NULL) {
+            thread->store = store;
+            thread->random = (uint64_t)(uintptr_t)thread | 1;
+            thread->next = store->threads;
+            store->threads = thread;
+        }
+    }
+    if (thread != NULL)
+        thread->in_use = true;
+    pthread_mutex_unlock(&store->threads_lock);
+    return thread;
+}
+
+void
+store_thread_close(struct store_thread *thread)
+{
+    struct store *store = thread->store;
+
+    atomic_fetch_add_explicit(&store->table.items, thread->items_unflushed,
+        memory_order_relaxed);
+    thread->items_unflushed = 0;
+    pthread_mutex_lock(&store->threads_lock);
+    thread->in_use = false;
+    pthread_mutex_unlock(&store->threads_lock);
+}

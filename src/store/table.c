@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/table.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+static inline uint64_t
+load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static inline void
+put(_Atomic uint64_t *word, uint64_t value)
+{
+    atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static inline uint64_t
+slot_make(uint64_t hash, uint64_t ref)
+{
+    return table_tag(hash) | ref;
+}
+
+void
+table_init(struct table *table, struct arena *arena, unsigned power, bool fixed,
+    uint64_t buckets_max, uint64_t overflow_max)
+{
+    assert(power >= TABLE_POWER_MIN);
+    assert(power < 32);
+    table->arena = arena;
+    table->buckets = (struct bucket *)(void *)arena->buckets;
+    table->overflow = (struct bucket *)(void *)arena->overflow;
+    table->buckets_max = (uint32_t)(buckets_max > UINT32_MAX / 2 ? UINT32_MAX / 2 :
+            buckets_max);
+    table->overflow_max = (uint32_t)(overflow_max > UINT32_MAX ? UINT32_MAX : overflow_max);
+    table->fixed = fixed;
+    table->overflow_fresh = 1;
+    assert((UINT64_C(1) << power) <= table->buckets_max);
+    atomic_store_explicit(&table->nbuckets, UINT32_C(1) << power, memory_order_release);
+}
+
+static struct bucket *
+bucket_of(struct table *table, uint64_t hash)
+{
+    return &table->buckets[table_bucket(hash, table_count(table))];
+}
+
+static struct bucket *
+next_in_chain(struct table *table, const struct bucket *bucket)
+{
+    uint32_t overflow = meta_overflow(load(&bucket->meta));
+
+    return overflow == 0 ? NULL : &table->overflow[overflow];
+}
+
+/* ---- Finding ------------------------------------------------------------------------- */
+
+static bool
+item_has_key(const struct item *item, struct slice key)
+{
+    return INFO_KEY_LEN(item_info(item)) == key.len &&
+        racy_equal(item->data, key.data, key.len);
+}
+
+struct table_spot
+table_find(struct table *table, uint64_t hash, struct slice key)
+{
+    struct table_spot spot = { .bucket = bucket_of(table, hash) };
+    uint64_t tag = table_tag(hash);
+
+    for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
+        for (spot.slot = 0; spot.slot < TABLE_SLOTS; spot.slot++) {
+            uint64_t slot = load(&spot.at->slots[spot.slot]);
+            struct item *item;
+
+            if (slot == 0 || (slot ^ tag) >> TABLE_REF_BITS != 0)
+                continue;
+            item = arena_item(table->arena, slot & TABLE_REF_MASK);
+            if (item_has_key(item, key)) {
+                spot.item = item;
+                return spot;
+            }
+        }
+    }
+    return spot;
+}
+
+struct table_spot
+table_find_ref(struct table *table, uint64_t hash, uint64_t ref)
+{
+    struct table_spot spot = { .bucket = bucket_of(table, hash) };
+
+    for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
+        for (spot.slot = 0; spot.slot < TABLE_SLOTS; spot.slot++) {
+            if ((load(&spot.at->slots[spot.slot]) & TABLE_REF_MASK) == ref) {
+                spot.item = arena_item(table->arena, ref);
+                return spot;
+            }
+        }
+    }
+    return spot;
+}
+
+/* ---- Changing ------------------------------------------------------------------------ */
+
+/* The sequence is the low half; its carry must not reach the upper one. */
+static uint64_t
+meta_step(uint64_t meta, uint32_t step)
+{
+    return (meta & ~(uint64_t)UINT32_MAX) | (uint32_t)(meta_seq(meta) + step);
+}
+
+void
+table_change_begin(struct bucket *bucket)
+{
+    uint64_t meta = load(&bucket->meta);
+
+    assert((meta & 1) == 0);
+    put(&bucket->meta, meta_step(meta, 1));
+    /* The odd sequence is seen before anything that follows it. */
+    atomic_thread_fence(memory_order_release);
+}
+
+void
+table_change_end(struct bucket *bucket)
+{
+    uint64_t meta = load(&bucket->meta);
+
+    assert((meta & 1) == 1);
+    atomic_store_explicit(&bucket->meta, meta_step(meta, 1), memory_order_release);
+}
+
+/* Chains a bucket behind `last`. Inside begin and end of the chain's first bucket. */
+static void
+set_overflow(struct bucket *bucket, uint32_t overflow)
+{
+    uint64_t meta = load(&bucket->meta);
+
+    put(&bucket->meta, (uint64_t)overflow << 32 | meta_seq(meta));
+}
+
+/* A bucket of empty slots from the overflow section; 0: used up. */
+static uint32_t
+overflow_take(struct table *table)
+{
+    uint32_t index = 0;
+
+    lock_take(&table->overflow_lock);
+    if (table->overflow_free != 0) {
+        index = table->overflow_free;
+        table->overflow_free = meta_overflow(load(&table->overflow[index].meta));
+    } else if (table->overflow_fresh < table->overflow_max) {
+        index = table->overflow_fresh++;
+    }
+    if (index != 0)
+        table->overflow_used++;
+    lock_give(&table->overflow_lock);
+    if (index != 0)
+        put(&table->overflow[index].meta, 0);
+    return index;
+}
+
+static void
+overflow_give(struct table *table, uint32_t index)
+{
+    lock_take(&table->overflow_lock);
+    put(&table->overflow[index].meta, (uint64_t)table->overflow_free << 32);
+    table->overflow_free = index;
+    table->overflow_used--;
+    lock_give(&table->overflow_lock);
+}
+
+/* Puts a slot's word into the chain of `first`. With `odd` the caller has begun a change,
+ * else a single store makes it visible. */
+static bool
+chain_add(struct table *table, struct bucket *first, uint64_t word)
+{
+    struct bucket *bucket = first, *next;
+    uint32_t overflow;
+
+    for (;;) {
+        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
+            if (load(&bucket->slots[i]) == 0) {
+                /* Release: the item is whole before it can be found. */
+                atomic_store_explicit(&bucket->slots[i], word, memory_order_release);
+                return true;
+            }
+        }
+        next = next_in_chain(table, bucket);
+        if (next == NULL)
+            break;
+        bucket = next;
+    }
+    overflow = overflow_take(table);
+    if (overflow == 0)
+        return false;
+    put(&table->overflow[overflow].slots[0], word);
+    atomic_thread_fence(memory_order_release);
+    set_overflow(bucket, overflow);
+    return true;
+}
+
+bool
+table_insert(struct table *table, uint64_t hash, uint64_t ref)
+{
+    struct bucket *first = bucket_of(table, hash);
+    bool ok;
+
+    /* The sequence moves although one store does the insertion: a reader must not put a
+     * miss before it together with something it saw after it. */
+    table_change_begin(first);
+    ok = chain_add(table, first, slot_make(hash, ref));
+    table_change_end(first);
+    return ok;
+}
+
+void
+table_replace(struct table_spot *spot, uint64_t hash, uint64_t ref)
+{
+    table_change_begin(spot->bucket);
+    atomic_store_explicit(&spot->at->slots[spot->slot], slot_make(hash, ref),
+        memory_order_release);
+    table_change_end(spot->bucket);
+}
+
+/* Takes the last word of the chain out, giving back the bucket that this empties. */
+static uint64_t
+chain_take_last(struct table *table, struct bucket *first)
+{
+    struct bucket *bucket = first, *before = NULL, *next;
+    unsigned last = TABLE_SLOTS;
+    uint64_t word;
+
+    while ((next = next_in_chain(table, bucket)) != NULL) {
+        before = bucket;
+        bucket = next;
+    }
+    do
+        last--;
+    while (last > 0 && load(&bucket->slots[last]) == 0);
+    word = load(&bucket->slots[last]);
+    put(&bucket->slots[last], 0);
+    if (last == 0 && before != NULL) {
+        set_overflow(before, 0);
+        overflow_give(table, (uint32_t)(bucket - table->overflow));
+    }
+    return word;
+}
+
+void
+table_remove(struct table *table, struct table_spot *spot)
+{
+    uint64_t hole = load(&spot->at->slots[spot->slot]), word;
+
+    table_change_begin(spot->bucket);
+    word = chain_take_last(table, spot->bucket);
+    /* Slots stay dense: the last word of the chain fills the hole. */
+    if (word != hole)
+        put(&spot->at->slots[spot->slot], word);
+    table_change_end(spot->bucket);
+}
+
+/* ---- Growing ------------------------------------------------------------------------- */
+
+bool
+table_wants_growth(const struct table *table)
+{
+    uint32_t n = atomic_load_explicit(&table->nbuckets, memory_order_relaxed);
+
+    return !table->fixed && n < table->buckets_max &&
+        atomic_load_explicit(&table->items, memory_order_relaxed) >
+        (int64_t)n * TABLE_LOAD;
+}
+
+/* Shares the words of bucket `from` with its new image by bit `power` of the hash, which
+ * is in the tag. The chain of `from` is rebuilt, so that its slots stay dense. */
+static bool
+split_bucket(struct table *table, struct bucket *from, struct bucket *image, unsigned power)
+{
+    uint64_t bit = UINT64_C(1) << (64 - TABLE_TAG_BITS + power - TABLE_POWER_MIN);
+    struct bucket *at = from;
+    bool ok = true;
+
+    for (unsigned i = 0; i < TABLE_SLOTS; i++)
+        put(&image->slots[i], 0);
+    while (at != NULL && ok) {
+        unsigned i = 0;
+
+        while (i < TABLE_SLOTS && load(&at->slots[i]) != 0) {
+            uint64_t word = load(&at->slots[i]), last;
+
+            if (!(word & bit)) {
+                i++;
+                continue;
+            }
+            ok = chain_add(table, image, word);
+            if (!ok)
+                break;
+            last = chain_take_last(table, from);
+            if (last == word)
+                return ok; /* it was the chain's last; `at` may be gone */
+            put(&at->slots[i], last);
+        }
+        at = next_in_chain(table, at);
+    }
+    return ok;
+}
+
+/* Undoes a split that found no overflow bucket half-way. */
+static void
+unsplit(struct table *table, struct bucket *from, struct bucket *image)
+{
+    while (load(&image->slots[0]) != 0) {
+        bool ok = chain_add(table, from, chain_take_last(table, image));
+        assert(ok);
+    }
+}
+
+bool
+table_grow(struct table *table)
+{
+    uint32_t n;
+    unsigned power;
+    struct bucket *from, *image;
+    struct lock *stripe;
+    bool ok = false;
+
+    if (!lock_try(&table->split_lock))
+        return false;
+    n = table_count(table);
+    if (n >= table->buckets_max)
+        goto out;
+    power = 31 - (unsigned)__builtin_clz(n);
+    if (power - TABLE_POWER_MIN >= TABLE_TAG_BITS)
+        goto out;
+    from = &table->buckets[n - (UINT32_C(1) << power)];
+    image = &table->buckets[n];
+    stripe = table_stripe(table, n - (UINT32_C(1) << power));
+    lock_take(stripe);
+    table_change_begin(from);
+    ok = split_bucket(table, from, image, power);
+    if (ok)
+        atomic_store_explicit(&table->nbuckets, n + 1, memory_order_release);
+    else
+        unsplit(table, from, image);
+    table_change_end(from);
+    lock_give(stripe);
+out:
+    lock_give(&table->split_lock);
+    return ok;
+}
+
+uint64_t
+table_bytes(const struct table *table)
+{
+    return ((uint64_t)table_count(table) +
+        atomic_load_explicit(&table->overflow_used, memory_order_relaxed)) *
+        sizeof(struct bucket);
+}
+
+void
+table_each(struct table *table, void (*fn)(void *context, uint32_t bucket, uint64_t slot),
+    void *context)
+{
+    for (uint32_t i = 0; i < table_count(table); i++)
+        for (struct bucket *at = &table->buckets[i]; at != NULL;
+             at = next_in_chain(table, at))
+            for (unsigned slot = 0; slot < TABLE_SLOTS; slot++)
+                if (load(&at->slots[slot]) != 0)
+                    fn(context, i, load(&at->slots[slot]));
+}

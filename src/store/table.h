@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * table.h - the index: from the hash of a key to the item.
+ *
+ *   bucket, one cache line   | meta | slot | slot | slot | slot | slot | slot | slot |
+ *   meta, 8 bytes            | overflow bucket 32 | sequence 32 |
+ *   slot, 8 bytes            | tag 24 | ref 40 |
+ *
+ * Growing. Linear hashing (Litwin, VLDB 1980): with n buckets, 2^L <= n < 2^(L+1), the key's
+ * bucket is the low L+1 bits of its hash, or the low L bits if that bucket does not exist
+ * yet. One bucket at a time is split, so that nobody ever waits for a growth and memory is
+ * never held twice. Tags are the hash's bits from TABLE_POWER_MIN on, the very bits that
+ * later become index bits: a split needs no look at any item. What that costs is one bit
+ * of the tag's power to discriminate with each doubling.
+ *
+ * Reading without a lock. The sequence in a bucket's meta word is odd while the bucket (its
+ * slots, its overflow chain, or the value of an item in it) is being changed in place.
+ * A reader notes it, reads what it wants, and believes it only if the sequence has not
+ * moved. A chunk is freed only after the slot that led to it is gone and the sequence has
+ * moved, so whoever still reads the chunk will not believe what it read.
+ *
+ * Writers hold the key's stripe: the low bits of the hash below TABLE_POWER_MIN choose it, so
+ * that a bucket and its split image always belong to one stripe.
+ */
+#ifndef LARDER_STORE_TABLE_H
+#define LARDER_STORE_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "base/slice.h"
+#include "store/arena.h"
+
+#define TABLE_SLOTS 7
+/* log2 of the smallest number of buckets, and where tags begin. */
+#define TABLE_POWER_MIN 12
+#define TABLE_STRIPES (1u << TABLE_POWER_MIN)
+#define TABLE_TAG_BITS 24
+#define TABLE_REF_BITS 40
+#define TABLE_REF_MASK ((UINT64_C(1) << TABLE_REF_BITS) - 1)
+/* Items per bucket beyond which the table grows. 10.7 bytes an item; at 7 every other
+ * bucket would overflow. */
+#define TABLE_LOAD 6
+
+struct bucket {
+    _Atomic uint64_t meta;
+    _Atomic uint64_t slots[TABLE_SLOTS];
+};
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a cache line");
+
+struct table {
+    struct arena *arena;
+    struct bucket *buckets;
+    struct bucket *overflow;       /* 1 .. overflow_max - 1; 0 means none */
+    uint32_t buckets_max;
+    uint32_t overflow_max;
+    bool fixed;                    /* never grows */
+    _Atomic uint32_t nbuckets;     /* written under split_lock */
+    struct lock split_lock;
+    struct lock overflow_lock;     /* guards the two fields below */
+    uint32_t overflow_free;        /* linked by their meta's upper half */
+    uint32_t overflow_fresh;       /* buckets from here on were never used */
+    _Atomic uint32_t overflow_used;
+    _Atomic int64_t items;         /* about: threads add to it in batches */
+    struct lock stripes[TABLE_STRIPES];
+};
+
+/* Where a key was found; valid while its stripe is held. */
+struct table_spot {
+    struct bucket *bucket; /* the first of the chain: its meta holds the sequence */
+    struct bucket *at;     /* the one with the slot */
+    unsigned slot;
+    struct item *item;     /* NULL: not found */
+};
+
+void table_init(struct table *table, struct arena *arena, unsigned power, bool fixed,
+    uint64_t buckets_max, uint64_t overflow_max);
+
+static inline uint32_t
+table_bucket(uint64_t hash, uint32_t nbuckets)
+{
+    /* nbuckets >= 2^12, so the shift is defined. */
+    uint32_t half = UINT32_C(1) << (31 - __builtin_clz(nbuckets));
+    uint32_t index = (uint32_t)hash & (half * 2 - 1);
+
+    return index < nbuckets ? index : index & (half - 1);
+}
+
+static inline uint64_t
+table_tag(uint64_t hash)
+{
+    return hash >> TABLE_POWER_MIN << (64 - TABLE_TAG_BITS);
+}
+
+static inline uint32_t
+table_count(const struct table *table)
+{
+    return atomic_load_explicit(&table->nbuckets, memory_order_acquire);
+}
+
+static inline struct lock *
+table_stripe(struct table *table, uint64_t hash)
+{
+    return &table->stripes[hash & (TABLE_STRIPES - 1)];
+}
+
+static inline uint32_t
+meta_seq(uint64_t meta)
+{
+    return (uint32_t)meta;
+}
+
+static inline uint32_t
+meta_overflow(uint64_t meta)
+{
+    return (uint32_t)(meta >> 32);
+}
+
+/* ---- Under the stripe ---------------------------------------------------------------- */
+
+/* Finds the slot of a key, dead or alive. */
+struct table_spot table_find(struct table *table, uint64_t hash, struct slice key);
+/* Finds the slot that refers to an item; .item NULL if it is not linked. */
+struct table_spot table_find_ref(struct table *table, uint64_t hash, uint64_t ref);
+
+/* Around changes in place of what readers of this bucket may be reading. */
+void table_change_begin(struct bucket *bucket);
+void table_change_end(struct bucket *bucket);
+
+/* Links a new item. False: no overflow bucket could be had. */
+bool table_insert(struct table *table, uint64_t hash, uint64_t ref);
+/* Lets a slot refer to another item of the same key. */
+void table_replace(struct table_spot *spot, uint64_t hash, uint64_t ref);
+void table_remove(struct table *table, struct table_spot *spot);
+
+/* ---- Growing, no stripe held --------------------------------------------------------- */
+
+/* Should it grow? */
+bool table_wants_growth(const struct table *table);
+/* Splits one bucket; false: nothing to do, or somebody else is at it. */
+bool table_grow(struct table *table);
+
+uint64_t table_bytes(const struct table *table);
+
+/* Calls back for every linked item. No other thread may be inside the store. */
+void table_each(struct table *table, void (*fn)(void *context, uint32_t bucket,
+    uint64_t slot), void *context);
+
+#endif
