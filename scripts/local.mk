@@ -1,6 +1,16 @@
 # What people and continuous integration call; see HACKING.md.
 EXTRA_DIST += \
 	.ci/run \
+	scripts/bench \
+	scripts/bench.d/attacks.py \
+	scripts/bench.d/counters.py \
+	scripts/bench.d/cputime.h \
+	scripts/bench.d/harness.py \
+	scripts/bench.d/histogram.h \
+	scripts/bench.d/instructions.py \
+	scripts/bench.d/loadgen.c \
+	scripts/bench.d/memory.py \
+	scripts/bench.d/throughput.py \
 	scripts/build \
 	scripts/check \
 	scripts/check-chroot \
