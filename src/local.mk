@@ -39,8 +39,21 @@ libstore_a_SOURCES = \
 	src/store/table.c src/store/table.h \
 	src/store/write.c
 
-libproto_a_SOURCES =
-libcmd_a_SOURCES = src/cmd/admin_hook.h
+libproto_a_SOURCES = \
+	src/proto/command.h \
+	src/proto/outcome.h src/proto/outcomes.def \
+	src/proto/text.c src/proto/text.h \
+	src/proto/text_reply.c src/proto/text_reply.h \
+	src/proto/verbs.def
+libcmd_a_SOURCES = \
+	src/cmd/admin_hook.h \
+	src/cmd/ahead.c src/cmd/ahead.h \
+	src/cmd/execute.c src/cmd/execute.h \
+	src/cmd/lane.c src/cmd/lane.h \
+	src/cmd/retrieve.c \
+	src/cmd/session.c src/cmd/session.h \
+	src/cmd/state.h \
+	src/cmd/upload.c
 libnet_a_SOURCES =
 libadmin_a_SOURCES = \
 	src/admin/admin.c src/admin/admin.h \

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ahead.c - look over what has arrived and have its memory fetched.
+ *
+ * On a cache far larger than the CPU's, a lookup waits twice for memory: for the bucket
+ * and for the item. A batch of commands need not wait one after the other: hash every
+ * key, ask for all buckets, then for all items, then run the commands.
+ *
+ * Nothing depends on this being right. A storage line is skipped by its last number
+ * without a check; if that was not the length, rows are written for words inside a value.
+ * They stand at bytes where no command begins and are never found, and if one does begin
+ * there, then they say what its bytes say.
+ */
+#include "cmd/ahead.h"
+
+#include <string.h>
+
+#include "proto/text.h"
+
+/* As -R without an argument. */
+#define LINES_DEFAULT 20u
+
+/* Where rows go: between `used` and `max`. */
+struct rows {
+    struct ahead_table *table;
+    const struct store *store;
+    unsigned used, max;
+};
+
+void
+ahead_init(struct ahead_table *table, unsigned requests_per_event)
+{
+    table->turn = 1;
+    table->closed = true;
+    table->used = 0;
+    table->lines = requests_per_event > 0 ? requests_per_event : LINES_DEFAULT;
+}
+
+bool
+ahead_turn(struct ahead_table *table)
+{
+    if (!table->closed)
+        return false;
+    table->closed = false;
+    table->used = 0;
+    if (++table->turn == 0)
+        table->turn = 1;
+    return true;
+}
+
+static void
+add_row(struct rows *rows, const char *at, struct slice key, size_t line_len)
+{
+    struct ahead_row *row = &rows->table->rows[rows->used++];
+
+    row->at = at;
+    row->hash = store_hash(rows->store, key);
+    row->line_len = (uint16_t)line_len;
+    row->key_at = (uint8_t)(key.data - at);
+    row->key_len = (uint8_t)key.len;
+    store_prefetch_bucket(rows->store, row->hash);
+}
+
+/* The keys of a retrieval line. Returns where to go on, NULL if nothing can be seen
+ * beyond. */
+static const char *
+look_keys(struct rows *rows, const char *at, const char *end)
+{
+    struct slice key;
+
+    while (rows->used < rows->max) {
+        switch (text_next_key(&at, end, &key)) {
+        case TEXT_KEY:
+            add_row(rows, key.data, key, 0);
+            break;
+        case TEXT_KEY_NONE:
+            return at;
+        case TEXT_KEY_CUT:
+        case TEXT_KEY_LONG:
+            return NULL;
+        }
+    }
+    return at;
+}
+
+/* A `get` or `gets` line whose keys begin at `keys`; most have one. */
+static const char *
+look_get(struct rows *rows, const char *line, const char *keys, const char *end)
+{
+    const char *stop = text_word_end(keys, end);
+    size_t len = (size_t)(stop - keys);
+
+    if (stop == end || *stop != '\n')
+        return look_keys(rows, keys, end);
+    if (len > 0 && stop[-1] == '\r')
+        len--;
+    if (len > 0 && len <= COMMAND_KEY_MAX)
+        add_row(rows, line, slice_of(keys, len), (size_t)(stop + 1 - line));
+    return stop + 1;
+}
+
+static const char *
+skip_line(const char *at, const char *end)
+{
+    const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+    return lf == NULL ? NULL : lf + 1;
+}
+
+/* Behind the value that a storage line announces, taking its last word for the length. */
+static const char *
+skip_value(const char *line, const char *next, const char *end)
+{
+    const char *digit = next - 1;
+    uint64_t len = 0, unit = 1;
+
+    while (digit > line && (digit[-1] == '\r' || digit[-1] == ' '))
+        digit--;
+    while (digit > line && digit[-1] >= '0' && digit[-1] <= '9' && unit < 1000000000) {
+        digit--;
+        len += (uint64_t)(*digit - '0') * unit;
+        unit *= 10;
+    }
+    if (unit == 1)
+        return next;
+    return len + 2 <= (uint64_t)(end - next) ? next + len + 2 : NULL;
+}
+
+/* A line with one key as its second word. */
+static const char *
+look_one(struct rows *rows, const char *line, const char *end, bool with_value)
+{
+    const char *blank = text_word_end(line, end);
+    const char *stop, *next;
+    size_t len;
+
+    if (blank == end || *blank == '\n')
+        return blank == end ? NULL : blank + 1;
+    stop = text_word_end(blank + 1, end);
+    next = skip_line(stop, end);
+    if (next == NULL)
+        return NULL;
+    len = (size_t)(stop - (blank + 1));
+    if (*stop == '\n' && len > 0 && stop[-1] == '\r')
+        len--;
+    if (len > 0 && len <= COMMAND_KEY_MAX)
+        add_row(rows, blank + 1, slice_of(blank + 1, len), 0);
+    return with_value ? skip_value(line, next, end) : next;
+}
+
+static const char *
+look_timed(struct rows *rows, const char *line, const char *end)
+{
+    const char *blank = text_word_end(line, end);
+
+    if (blank == end || *blank == '\n')
+        return blank == end ? NULL : blank + 1;
+    blank = text_word_end(blank + 1, end);
+    return look_keys(rows, blank, end);
+}
+
+/* Returns the next line, NULL at the end of what can be seen. */
+static const char *
+look_line(struct rows *rows, const char *line, const char *end)
+{
+    size_t len = (size_t)(end - line);
+
+    if (len >= 4 && memcmp(line, "get ", 4) == 0)
+        return look_get(rows, line, line + 4, end);
+    if (len >= 5 && memcmp(line, "gets ", 5) == 0)
+        return look_get(rows, line, line + 5, end);
+    switch (*line) {
+    case 's': /* set */
+    case 'a': /* add, append */
+    case 'c': /* cas */
+    case 'p': /* prepend */
+    case 'r': /* replace */
+        return look_one(rows, line, end, true);
+    case 'i': /* incr */
+    case 'd': /* decr, delete */
+    case 't': /* touch */
+        return look_one(rows, line, end, false);
+    case 'g': /* gat, gats */
+        return look_timed(rows, line, end);
+    default:
+        return skip_line(line, end);
+    }
+}
+
+static const char *
+look_over(struct rows *rows, const char *at, const char *end, bool in_keys)
+{
+    unsigned lines = rows->table->lines;
+
+    if (in_keys)
+        at = look_keys(rows, at, end);
+    while (at != NULL && at < end && lines-- > 0 && rows->used < rows->max)
+        at = look_line(rows, at, end);
+    return at == NULL ? end : at;
+}
+
+void
+ahead_look(struct ahead_table *table, const struct store *store,
+    struct ahead_range *range, const char *data, size_t len, bool in_keys)
+{
+    unsigned room = AHEAD_GROUP - table->used;
+    unsigned wanted = room < AHEAD_SESSION ? room : AHEAD_SESSION;
+    struct rows rows = { table, store, table->used, table->used + wanted };
+
+    look_over(&rows, data, data + len, in_keys);
+    range->turn = table->turn;
+    range->first = (uint16_t)table->used;
+    range->end = (uint16_t)rows.used;
+    table->used = rows.used;
+}
+
+void
+ahead_looked(struct ahead_table *table, const struct store *store)
+{
+    for (unsigned i = 0; i < table->used; i++)
+        store_prefetch_item(store, table->rows[i].hash);
+    table->closed = true;
+}
+
+const char *
+ahead_more(struct ahead_table *table, const struct store *store,
+    struct ahead_range *range, const char *data, size_t len, bool in_keys)
+{
+    struct rows rows = { table, store, AHEAD_GROUP, AHEAD_GROUP + AHEAD_SESSION };
+    const char *stop = look_over(&rows, data, data + len, in_keys);
+
+    for (unsigned i = AHEAD_GROUP; i < rows.used; i++)
+        store_prefetch_item(store, table->rows[i].hash);
+    range->first = AHEAD_GROUP;
+    range->end = (uint16_t)rows.used;
+    return stop;
+}

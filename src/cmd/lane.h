@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lane.h - what one worker's conversations share; inside src/cmd only.
+ *
+ * A lane belongs to its worker's thread. Other threads read nothing but `counters`.
+ */
+#ifndef LARDER_CMD_LANE_H
+#define LARDER_CMD_LANE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cmd/ahead.h"
+#include "cmd/session.h"
+
+struct lane {
+    struct store *store;
+    struct store_thread *thread;
+    struct cmd_context *context;
+    const _Atomic(bool) *detail_on; /* never NULL */
+    uint32_t now;                   /* clock_seconds() of this turn */
+    bool uploads_crowded;           /* as of the last second */
+    bool pins_crowded;
+    struct ahead_table ahead;
+    struct lane *next; /* guarded by context->lanes_lock */
+    struct counters counters;
+};
+
+/* The lane_open, lane_close, lane_tick and release of struct service. */
+void *lane_open(void *context, unsigned index);
+void lane_close(void *lane);
+void lane_tick(void *lane, uint32_t now);
+void lane_release(void *lane, void *pin);
+
+/* True while `stats detail` collects. */
+static inline bool
+lane_detail(const struct lane *lane)
+{
+    return atomic_load_explicit(lane->detail_on, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * session.c - one conversation, as a small machine over the bytes that arrive.
+ *
+ * A turn is a loop of steps; each step takes the state the session is in as far as input,
+ * budget and outbox allow. A step that can't go on says why and leaves everything as it
+ * is, so that the next turn, with the same bytes and more, does the same again. README.md
+ * draws the states.
+ */
+#include "cmd/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cmd/execute.h"
+#include "cmd/state.h"
+#include "proto/text.h"
+#include "proto/text_reply.h"
+
+/* What one-line replies and `VERSION` may take; a turn goes on only with this much. */
+#define REPLY_ROOM 256u
+/* The first byte of a connection that speaks the binary protocol. */
+#define BINARY_MAGIC '\x80'
+/* Seconds without progress after which what a client holds may be needed elsewhere. */
+#define STALLED_MAX 2u
+
+_Static_assert(REPLY_ROOM >= TEXT_LINE_ROOM, "every line must fit");
+_Static_assert(REPLY_ROOM >= CMD_VERSION_MAX + 16, "the version must fit");
+
+/* ---- One command ------------------------------------------------------------------- */
+
+/* The value of a small storage command is part of the input; it runs when all is there. */
+static enum step
+run_small_store(struct turn *turn, const struct command *command, const char *value)
+{
+    struct execute_value bytes = { .bytes = slice_of(value, command->value_len) };
+    struct outcome outcome = { .code = OUTCOME_BAD_CHUNK };
+    const char *tail = value + command->value_len;
+
+    if (memcmp(tail, "\r\n", 2) == 0) {
+        uint64_t hash = ahead_hash(&turn->lane->ahead, turn->lane->store,
+            &turn->session->ahead, command->key);
+
+        execute_store(turn->lane, command, hash, &bytes, &outcome);
+    }
+    turn->at = tail + 2;
+    if (!command->noreply)
+        text_put_outcome(turn->out, &outcome);
+    return STEP_ON;
+}
+
+/*
+ * A storage line whose value has not arrived waits in the input. Should it be longer than
+ * any sensible line it is written anew, shorter, at its own end, so that what waits stays
+ * within CMD_UNUSED_MAX.
+ */
+static enum step
+wait_for_value(struct turn *turn, const struct command *command, const char *next)
+{
+    char line[TEXT_STORE_ROOM];
+    size_t len;
+
+    if (next - turn->at <= (ptrdiff_t)TEXT_LINE_MAX)
+        return STEP_READ;
+    len = text_rewrite_store(command, line);
+    turn->at = next - len;
+    memcpy(turn->data + (turn->at - turn->data), line, len);
+    return STEP_READ;
+}
+
+static enum step
+run_store(struct turn *turn, const struct command *command, const char *next)
+{
+    size_t arrived = (size_t)(turn->end - next);
+
+    if (!execute_size_allowed(turn->lane, command)) {
+        turn->at = next;
+        return upload_refuse(turn, command, OUTCOME_TOO_LARGE);
+    }
+    if (store_is_large(command->key.len, command->value_len)) {
+        turn->at = next;
+        return upload_begin(turn, command);
+    }
+    if (arrived < (size_t)command->value_len + 2)
+        return wait_for_value(turn, command, next);
+    return run_small_store(turn, command, next);
+}
+
+static enum admin_verb
+admin_verb_of(enum verb verb)
+{
+    /* The verbs that parse to free words; see verbs.def. */
+    if (verb == VERB_SLABS)
+        return ADMIN_SLABS;
+    if (verb == VERB_LRU)
+        return ADMIN_LRU;
+    if (verb == VERB_LRU_CRAWLER)
+        return ADMIN_LRU_CRAWLER;
+    if (verb == VERB_CACHE_MEMLIMIT)
+        return ADMIN_CACHE_MEMLIMIT;
+    if (verb == VERB_VERBOSITY)
+        return ADMIN_VERBOSITY;
+    if (verb == VERB_SHUTDOWN)
+        return ADMIN_SHUTDOWN;
+    if (verb == VERB_WATCH)
+        return ADMIN_WATCH;
+    if (verb == VERB_REFRESH_CERTS)
+        return ADMIN_REFRESH_CERTS;
+    if (verb == VERB_EXTSTORE)
+        return ADMIN_EXTSTORE;
+    return ADMIN_STATS;
+}
+
+static enum step
+run_admin(struct turn *turn, const struct command *command, const char *next)
+{
+    const struct admin_hook *hook = turn->lane->context->hook;
+    struct session *session = turn->session;
+    struct outbox *out = turn->out;
+    struct admin_answer answer = { NULL, false };
+    struct admin_request request = {
+        .verb = admin_verb_of(command->verb),
+        .args = command->rest,
+        .noreply = command->noreply,
+        .pending = !outbox_empty(out),
+        .fd = session->fd,
+        .now = turn->lane->now,
+        .thread = turn->lane->thread,
+    };
+    uint32_t used = out->used;
+
+    if (outbox_room(out) < ADMIN_ROOM)
+        return STEP_DRAIN;
+    turn->at = next;
+    if (hook == NULL)
+        text_put_line(out, OUTCOME_UNKNOWN);
+    else
+        hook->run(hook->context, &request, out, &answer);
+    if (command->noreply) {
+        out->used = used;
+        if (answer.stream != NULL)
+            answer.stream->close(answer.stream);
+        answer.stream = NULL;
+    }
+    if (answer.close)
+        return STEP_CLOSE;
+    if (answer.stream != NULL) {
+        session->stream = answer.stream;
+        session->state = STATE_STREAM;
+        session->watching = command->verb == VERB_WATCH;
+    }
+    return STEP_ON;
+}
+
+/* The commands that are done with their line and have a one-line reply. */
+static enum step
+run_simple(struct turn *turn, const struct command *command, const char *next)
+{
+    struct lane *lane = turn->lane;
+    struct outcome outcome = { .code = OUTCOME_UNKNOWN };
+    uint64_t hash = 0;
+
+    if (command->key.len > 0)
+        hash = ahead_hash(&lane->ahead, lane->store, &turn->session->ahead, command->key);
+    if (command->verb == VERB_INCR || command->verb == VERB_DECR)
+        execute_arith(lane, command, hash, &outcome);
+    else if (command->verb == VERB_DELETE)
+        execute_delete(lane, command, hash, &outcome);
+    else if (command->verb == VERB_TOUCH)
+        execute_touch(lane, command, hash, &outcome);
+    else if (command->verb == VERB_FLUSH_ALL)
+        execute_flush(lane, command, &outcome);
+    turn->at = next;
+    if (!command->noreply)
+        text_put_outcome(turn->out, &outcome);
+    return STEP_ON;
+}
+
+static enum step
+run_error(struct turn *turn, const struct command *command, const char *next)
+{
+    if (command->hang_up)
+        return STEP_CLOSE;
+    turn->at = next;
+    if (command->swallow)
+        return upload_refuse(turn, command, command->error);
+    if (!command->noreply)
+        text_put_line(turn->out, command->error);
+    return STEP_ON;
+}
+
+/* Runs a command whose line ends before `next`. Nothing has been taken from the input. */
+static enum step
+run_command(struct turn *turn, const struct command *command, const char *next)
+{
+    if (command->error != OUTCOME_NONE && command->verb != VERB_FLUSH_ALL)
+        return run_error(turn, command, next);
+    switch (command->verb) {
+    case VERB_GET:
+    case VERB_GETS:
+    case VERB_GAT:
+    case VERB_GATS:
+        return retrieve_begin(turn, command, next);
+    case VERB_SET:
+    case VERB_ADD:
+    case VERB_REPLACE:
+    case VERB_APPEND:
+    case VERB_PREPEND:
+    case VERB_CAS:
+        return run_store(turn, command, next);
+    case VERB_MN:
+        text_put_line(turn->out, OUTCOME_MN);
+        turn->at = next;
+        /* Its purpose: the replies so far are sent before anything else is run. */
+        return next < turn->end ? STEP_DRAIN : STEP_ON;
+    case VERB_VERSION:
+        text_put_version(turn->out, turn->lane->context->version);
+        turn->at = next;
+        return STEP_ON;
+    case VERB_QUIT:
+        return STEP_CLOSE;
+    case VERB_INCR:
+    case VERB_DECR:
+    case VERB_DELETE:
+    case VERB_TOUCH:
+    case VERB_FLUSH_ALL:
+    case VERB_UNKNOWN:
+        return run_simple(turn, command, next);
+    case VERB_STATS:
+    case VERB_WATCH:
+    case VERB_SLABS:
+    case VERB_LRU:
+    case VERB_LRU_CRAWLER:
+    case VERB_CACHE_MEMLIMIT:
+    case VERB_VERBOSITY:
+    case VERB_SHUTDOWN:
+    case VERB_REFRESH_CERTS:
+    case VERB_EXTSTORE:
+        return run_admin(turn, command, next);
+    }
+    return STEP_CLOSE;
+}
+
+/* ---- Steps --------------------------------------------------------------------------- */
+
+/* No LF yet. A line that is too long for its kind will never be one of ours. */
+static enum step
+wait_for_line(struct turn *turn)
+{
+    size_t len = (size_t)(turn->end - turn->at);
+    struct command command;
+
+    if (len <= TEXT_LINE_MAX)
+        return STEP_READ;
+    if (!text_is_open_get(turn->at, len, &command))
+        return STEP_CLOSE;
+    if (command.error != OUTCOME_NONE) {
+        turn->session->state = STATE_DROP;
+        turn->session->reply = (uint8_t)command.error;
+        return STEP_ON;
+    }
+    return retrieve_begin(turn, &command, NULL);
+}
+
+static enum step
+take_line(struct turn *turn)
+{
+    struct session *session = turn->session;
+    struct ahead_table *ahead = &turn->lane->ahead;
+    const struct ahead_row *row;
+    struct command command;
+    const char *lf;
+    size_t len = (size_t)(turn->end - turn->at);
+
+    if (len == 0)
+        return STEP_READ;
+    if (turn->budget == 0)
+        return STEP_AGAIN;
+    if (outbox_room(turn->out) < REPLY_ROOM)
+        return STEP_DRAIN;
+    if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
+        turn->ahead_stop = ahead_more(ahead, turn->lane->store, &session->ahead, turn->at,
+            len, false);
+    row = ahead_find(ahead, &session->ahead, turn->at);
+    if (row != NULL && row->line_len > 0)
+        return retrieve_one(turn, row);
+    lf = memchr(turn->at, '\n', len);
+    if (lf == NULL)
+        return wait_for_line(turn);
+    text_parse(turn->at, (size_t)(lf + 1 - turn->at), &command);
+    turn->budget--;
+    return run_command(turn, &command, lf + 1);
+}
+
+/* Drops input up to the line's end. */
+static enum step
+drop_line(struct turn *turn)
+{
+    struct session *session = turn->session;
+    const char *lf;
+
+    if (outbox_room(turn->out) < TEXT_LINE_ROOM)
+        return STEP_DRAIN;
+    lf = memchr(turn->at, '\n', (size_t)(turn->end - turn->at));
+    if (lf == NULL) {
+        turn->at = turn->end;
+        session->open_line = true;
+        return STEP_READ;
+    }
+    turn->at = lf + 1;
+    text_put_line(turn->out, (enum outcome_code)session->reply);
+    session->state = STATE_LINE;
+    return STEP_ON;
+}
+
+static void
+end_stream(struct session *session)
+{
+    session->stream->close(session->stream);
+    session->stream = NULL;
+    session->state = STATE_LINE;
+    session->watching = false;
+}
+
+/* Lets the stream fill what is left of the outbox. It may have nothing just now; others
+ * get their turn before it is asked again. */
+static enum step
+fill_stream(struct turn *turn)
+{
+    struct session *session = turn->session;
+
+    if (session->stream->fill(session->stream, turn->out))
+        return outbox_empty(turn->out) ? STEP_AGAIN : STEP_DRAIN;
+    end_stream(session);
+    return STEP_ON;
+}
+
+static enum step
+take_step(struct turn *turn)
+{
+    switch ((enum state)turn->session->state) {
+    case STATE_LINE:
+        return take_line(turn);
+    case STATE_KEYS:
+        return retrieve_keys(turn);
+    case STATE_VALUE:
+        return retrieve_value(turn);
+    case STATE_UPLOAD:
+        return upload_take(turn);
+    case STATE_SWALLOW:
+        return upload_swallow(turn);
+    case STATE_DROP:
+        return drop_line(turn);
+    case STATE_STREAM:
+        return fill_stream(turn);
+    }
+    return STEP_CLOSE;
+}
+
+/* ---- The service --------------------------------------------------------------------- */
+
+static void *
+session_open(void *p, const struct peer *peer)
+{
+    struct session *session = calloc(1, sizeof *session);
+
+    if (session == NULL)
+        return NULL;
+    session->lane = p;
+    session->fd = peer->fd;
+    session->state = STATE_LINE;
+    return session;
+}
+
+static void
+session_close(void *p)
+{
+    struct session *session = p;
+
+    if (session->state == STATE_VALUE)
+        retrieve_abandon(session);
+    else if (session->state == STATE_UPLOAD)
+        upload_abandon(session);
+    else if (session->state == STATE_STREAM)
+        end_stream(session);
+    free(session);
+}
+
+/* True if a connection that begins with this byte is not for us. */
+static bool
+is_foreign(const struct lane *lane, char first)
+{
+    switch (lane->context->protocol) {
+    case PROTOCOL_ASCII:
+        return false;
+    case PROTOCOL_AUTO:
+        return first == BINARY_MAGIC;
+    case PROTOCOL_BINARY:
+        break;
+    }
+    return true;
+}
+
+static void
+session_look(void *p, const char *data, size_t len)
+{
+    struct session *session = p;
+    struct lane *lane = session->lane;
+
+    if (ahead_turn(&lane->ahead))
+        lane->now = clock_seconds(lane->context->clock);
+    session->ahead = (struct ahead_range){ .turn = lane->ahead.turn };
+    if (session->state == STATE_LINE || session->state == STATE_KEYS)
+        ahead_look(&lane->ahead, lane->store, &session->ahead, data, len,
+            session->state == STATE_KEYS);
+}
+
+static void
+session_looked(void *p)
+{
+    struct lane *lane = p;
+
+    ahead_looked(&lane->ahead, lane->store);
+}
+
+static enum service_next
+next_of(enum step step)
+{
+    switch (step) {
+    case STEP_ON:
+    case STEP_READ:
+        break;
+    case STEP_AGAIN:
+        return SERVICE_AGAIN;
+    case STEP_DRAIN:
+        return SERVICE_DRAIN;
+    case STEP_CLOSE:
+        return SERVICE_CLOSE;
+    }
+    return SERVICE_READ;
+}
+
+static enum service_next
+session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
+    struct outbox *out)
+{
+    struct session *session = p;
+    struct lane *lane = session->lane;
+    struct turn turn = {
+        .session = session,
+        .lane = lane,
+        .data = data,
+        .at = data,
+        .end = data + len,
+        .out = out,
+        .budget = budget,
+        .ahead_stop = data,
+    };
+    enum step step;
+
+    assert(budget > 0);
+    if (session->ahead.turn != lane->ahead.turn) {
+        /* Nobody looked ahead for this turn: what the rows say is about other bytes. */
+        session->ahead.first = session->ahead.end = 0;
+        lane->now = clock_seconds(lane->context->clock);
+    }
+    session->pins_out = false;
+    if (!session->greeted && len > 0) {
+        session->greeted = true;
+        if (is_foreign(lane, *data)) {
+            *used_out = len;
+            return SERVICE_CLOSE;
+        }
+    }
+    do
+        step = take_step(&turn);
+    while (step == STEP_ON);
+    if (step == STEP_AGAIN)
+        counter_add(&lane->counters.conn_yields, 1);
+    session->ahead.turn = 0;
+    *used_out = step == STEP_CLOSE ? len : (size_t)(turn.at - data);
+    return next_of(step);
+}
+
+static unsigned
+session_want(void *p, struct iovec *iov, unsigned max)
+{
+    struct session *session = p;
+
+    return session->state == STATE_UPLOAD ? upload_want(session, iov, max) : 0;
+}
+
+static enum service_next
+session_filled(void *p, size_t len, struct outbox *out)
+{
+    struct session *session = p;
+
+    assert(session->state == STATE_UPLOAD);
+    session->lane->now = clock_seconds(session->lane->context->clock);
+    session->pins_out = false;
+    upload_filled(session, len, out);
+    return SERVICE_READ;
+}
+
+static bool
+session_midway(const void *p)
+{
+    const struct session *session = p;
+
+    switch ((enum state)session->state) {
+    case STATE_KEYS:
+    case STATE_DROP:
+        return session->open_line;
+    case STATE_UPLOAD:
+    case STATE_SWALLOW:
+        return true;
+    case STATE_LINE:
+    case STATE_VALUE:
+    case STATE_STREAM:
+        break;
+    }
+    return false;
+}
+
+static enum conn_state
+session_state(const void *p)
+{
+    const struct session *session = p;
+
+    switch ((enum state)session->state) {
+    case STATE_LINE:
+        break;
+    case STATE_KEYS:
+    case STATE_DROP:
+        return CONN_READ;
+    case STATE_UPLOAD:
+    case STATE_SWALLOW:
+        return CONN_NREAD;
+    case STATE_VALUE:
+        return CONN_WRITE;
+    case STATE_STREAM:
+        return session->watching ? CONN_WATCH : CONN_WRITE;
+    }
+    return CONN_WAITING;
+}
+
+static bool
+session_give_up(const void *p, uint32_t stalled)
+{
+    const struct session *session = p;
+
+    if (stalled < STALLED_MAX)
+        return false;
+    if (session->state == STATE_UPLOAD)
+        return session->lane->uploads_crowded;
+    return session->pins_out && session->lane->pins_crowded;
+}
+
+void
+cmd_service(struct service *service)
+{
+    *service = (struct service){
+        .lane_open = lane_open,
+        .lane_close = lane_close,
+        .open = session_open,
+        .close = session_close,
+        .want = session_want,
+        .filled = session_filled,
+        .look = session_look,
+        .looked = session_looked,
+        .took = session_took,
+        .release = lane_release,
+        .midway = session_midway,
+        .state = session_state,
+        .lane_tick = lane_tick,
+        .give_up = session_give_up,
+        .full_reply = "ERROR Too many open connections\r\n",
+    };
+}
