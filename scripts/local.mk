@@ -18,4 +18,9 @@ EXTRA_DIST += \
 	scripts/format \
 	scripts/install-missing \
 	scripts/run
+EXTRA_DIST += \
+	doc/benchmarks.md \
+	doc/compatibility.md \
+	doc/design.md \
+	doc/django.md
 TESTS += scripts/check-layers
