@@ -8,3 +8,89 @@ endif
 tests_base_check_num_SOURCES = tests/base/check_num.c
 tests_base_check_num_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
+
+# proto, cmd
+if HAVE_CHECK
+check_PROGRAMS += tests/proto/check_text tests/proto/check_reply tests/cmd/check_session
+TESTS += tests/proto/check_text tests/proto/check_reply tests/cmd/check_session
+endif
+tests_proto_check_text_SOURCES = tests/proto/check_text.c
+tests_proto_check_text_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_proto_check_text_LDADD = libproto.a libbase.a $(CHECK_LIBS)
+tests_proto_check_reply_SOURCES = tests/proto/check_reply.c
+tests_proto_check_reply_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_proto_check_reply_LDADD = libproto.a libbase.a $(CHECK_LIBS)
+tests_cmd_check_session_SOURCES = tests/cmd/check_session.c \
+	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_session_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
+tests_cmd_check_session_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_cmd_check_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(CHECK_LIBS)
+
+# admin
+if HAVE_CHECK
+check_PROGRAMS += tests/admin/check_commands tests/admin/check_dump \
+	tests/admin/check_prefix tests/admin/check_stats
+TESTS += tests/admin/check_commands tests/admin/check_dump \
+	tests/admin/check_prefix tests/admin/check_stats
+endif
+admin_fixture = tests/admin/fixture.c tests/admin/fixture.h
+admin_test_libs = libadmin.a libstore.a libbase.a $(CHECK_LIBS)
+tests_admin_check_commands_SOURCES = tests/admin/check_commands.c $(admin_fixture)
+tests_admin_check_commands_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_commands_LDADD = $(admin_test_libs)
+tests_admin_check_dump_SOURCES = tests/admin/check_dump.c $(admin_fixture)
+tests_admin_check_dump_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_dump_LDADD = $(admin_test_libs)
+tests_admin_check_prefix_SOURCES = tests/admin/check_prefix.c $(admin_fixture)
+tests_admin_check_prefix_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_prefix_LDADD = $(admin_test_libs)
+tests_admin_check_stats_SOURCES = tests/admin/check_stats.c $(admin_fixture)
+tests_admin_check_stats_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_stats_LDADD = $(admin_test_libs)
+
+# Black-box tests: they start the server and talk to it. They skip what is not installed,
+# or fail if LARDER_CHECK_ALL=1.
+AM_TESTS_ENVIRONMENT = LARDER='$(abs_builddir)/larder'; export LARDER; \
+	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
+wire_tests = \
+	tests/wire/check_wire.py \
+	tests/wire/check_matrix.py \
+	tests/wire/check_limits.py \
+	tests/wire/check_attacks.py \
+	tests/wire/check_parsers.py \
+	tests/clients/check_django.py \
+	tests/clients/check_libmemcached.sh \
+	tests/clients/check_memcache.py \
+	tests/clients/check_memccapable.sh \
+	tests/clients/check_pymemcache.py
+TESTS += $(wire_tests)
+EXTRA_DIST += $(wire_tests) \
+	tests/wire/server.py \
+	tests/wire/cases/README.md \
+	tests/wire/cases/admin.txt \
+	tests/wire/cases/clients.txt \
+	tests/wire/cases/counters.txt \
+	tests/wire/cases/expiry.txt \
+	tests/wire/cases/framing.txt \
+	tests/wire/cases/meta_classic.txt \
+	tests/wire/cases/meta_counters.txt \
+	tests/wire/cases/meta_keys.txt \
+	tests/wire/cases/meta_retrieval.txt \
+	tests/wire/cases/meta_storage.txt \
+	tests/wire/cases/retrieval.txt \
+	tests/wire/cases/shutdown.txt \
+	tests/wire/cases/sizes.txt \
+	tests/wire/cases/stats.txt \
+	tests/wire/cases/storage.txt \
+	tests/wire/cases/switches.txt \
+	tests/wire/cases/watch.txt \
+	tests/clients/site/apps.py \
+	tests/clients/site/manage.py \
+	tests/clients/site/settings.py \
+	tests/clients/site/views.py
+if HAVE_LIBMEMCACHED
+check_PROGRAMS += tests/clients/libmemcached
+endif
+tests_clients_libmemcached_SOURCES = tests/clients/libmemcached.c
+tests_clients_libmemcached_CFLAGS = $(AM_CFLAGS) $(MEMCACHED_CFLAGS)
+tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)

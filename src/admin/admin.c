@@ -58,7 +58,12 @@ static void
 run(void *context, const struct admin_request *request, struct outbox *out,
     struct admin_answer *answer)
 {
-    struct ask ask = { .admin = context, .request = request, .out = out, .answer = answer };
+    struct ask ask = {
+        .admin = context,
+        .request = request,
+        .out = out,
+        .answer = answer,
+    };
 
     assert(outbox_room(out) >= ADMIN_ROOM);
     *answer = (struct admin_answer){ NULL, false };

@@ -3,8 +3,8 @@
  * admin.h - what an operator asks and changes: statistics, dumps, switches.
  *
  * It hangs from the sessions by cmd/admin_hook.h and reads the server through the struct
- * below, which `main` fills in: it knows no sockets and no workers. Workers call it at the
- * same time; everything shared is an atomic or has a lock of its own.
+ * below, which `main` fills in: it knows no sockets and no workers. Workers call it at
+ * the same time; everything shared is an atomic or has a lock of its own.
  *
  * What a reply costs is bounded: long reports and dumps are streams (base/stream.h) that
  * hold a cursor and no text, so a client that does not read keeps about a hundred bytes.
@@ -21,7 +21,7 @@
 #include "cmd/admin_hook.h"
 #include "store/store.h"
 
-/* The connections as a whole. `total`, `rejected`, `listen_disabled...` only ever grow. */
+/* The connections as a whole. `total`, `rejected`, `listen_disabled...` only grow. */
 struct conn_figures {
     uint64_t current;      /* open client connections */
     uint64_t total;        /* ever opened */
@@ -48,6 +48,7 @@ struct conn_info {
     uint32_t idle;              /* seconds since its last command */
 };
 typedef void (*conn_info_fn)(void *context, const struct conn_info *info);
+#define CONN_WALK_MIN 64u
 
 struct admin_parts {
     struct store *store;
@@ -60,9 +61,11 @@ struct admin_parts {
     /* Adds the counters of all workers, those that ended included, to zeroed `sum`. */
     void (*counts)(void *context, struct counts *sum);
     void (*connections)(void *context, struct conn_figures *figures_out);
-    /* Shows every open connection and listener whose descriptor is at least `fd_min`, in
-     * any order; those below may be shown too. */
-    void (*walk_connections)(void *context, int fd_min, conn_info_fn fn, void *fn_context);
+    /* Shows open connections and listeners, in any order: at least the CONN_WALK_MIN with
+     * the lowest descriptors from `fd_min` on, or all if there are fewer. Others may be
+     * shown too. */
+    void (*walk_connections)(
+        void *context, int fd_min, conn_info_fn fn, void *fn_context);
     void (*verbosity)(void *context, unsigned level);
     /* Asks the server to stop; returns at once. `graceful` as by SIGUSR1, else SIGINT. */
     void (*shutdown)(void *context, bool graceful);

@@ -94,8 +94,8 @@ baseline_figures(struct baseline *baseline, const struct admin_parts *parts,
 }
 
 void
-baseline_class(struct baseline *baseline, const struct admin_parts *parts, unsigned id,
-    struct store_class_totals *totals_out, struct class_counts *counts_out)
+baseline_class(struct baseline *baseline, const struct admin_parts *parts,
+    unsigned id, struct store_class_totals *totals_out, struct class_counts *counts_out)
 {
     const struct store_class_totals *before = &baseline->classes[id];
     struct counts counts;

@@ -37,7 +37,7 @@ void baseline_figures(struct baseline *baseline, const struct admin_parts *parts
     struct figures *figures_out);
 
 /* The same for one slab class. */
-void baseline_class(struct baseline *baseline, const struct admin_parts *parts, unsigned id,
-    struct store_class_totals *totals_out, struct class_counts *counts_out);
+void baseline_class(struct baseline *baseline, const struct admin_parts *parts,
+    unsigned id, struct store_class_totals *totals_out, struct class_counts *counts_out);
 
 #endif

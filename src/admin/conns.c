@@ -2,8 +2,8 @@
 /*
  * conns.c - `stats conns`: each connection, by ascending descriptor.
  *
- * The cursor is the descriptor after the last one shown. A step looks at all connections
- * and keeps the BATCH lowest from there on: many short looks in place of one copy of
+ * The cursor is the descriptor after the last one shown. A step looks at connections from
+ * there on and keeps the CONN_WALK_MIN lowest: many short looks in place of one copy of
  * everything, so the memory is bounded and the connections' locks are held briefly.
  */
 #include <string.h>
@@ -11,8 +11,6 @@
 #include "admin/stats.h"
 #include "base/assert.h"
 #include "base/service.h"
-
-#define BATCH 64u
 
 struct row {
     int fd;
@@ -26,8 +24,8 @@ struct row {
 struct rows {
     int fd_min;
     unsigned n;
-    unsigned order[BATCH]; /* indices into at[], by ascending descriptor */
-    struct row at[BATCH];
+    unsigned order[CONN_WALK_MIN]; /* indices into at[], by ascending descriptor */
+    struct row at[CONN_WALK_MIN];
 };
 
 static void
@@ -51,7 +49,7 @@ row_set(struct row *row, const struct conn_info *info)
         copy_text(row->listen_address, sizeof row->listen_address, info->listen_address);
 }
 
-/* Keeps the BATCH lowest by insertion; a walk in ascending order inserts at the end. */
+/* Keeps the lowest by insertion; a walk in ascending order inserts at the end. */
 static void
 keep(void *context, const struct conn_info *info)
 {
@@ -60,10 +58,10 @@ keep(void *context, const struct conn_info *info)
 
     if (info->fd < rows->fd_min)
         return;
-    if (rows->n < BATCH) {
+    if (rows->n < CONN_WALK_MIN) {
         slot = rows->n++;
     } else {
-        slot = rows->order[BATCH - 1];
+        slot = rows->order[CONN_WALK_MIN - 1];
         if (rows->at[slot].fd <= info->fd)
             return;
     }
@@ -92,5 +90,5 @@ conns_step(struct report *report, struct stat_sink *sink)
         report->cursor = (uint64_t)row->fd + 1;
     }
     stat_prefix_none(sink);
-    return rows.n == BATCH;
+    return rows.n == CONN_WALK_MIN;
 }

@@ -46,7 +46,7 @@ word_decimal(const struct words *words, unsigned i, double *number_out)
     return i < words->n && words_decimal(words->at[i], number_out);
 }
 
-/* ---- slabs --------------------------------------------------------------------------- */
+/* ---- slabs ------------------------------------------------------------------------- */
 
 /* Class 0, in memcached the pool of free pages, has none that a class would not take by
  * itself. */
@@ -166,7 +166,7 @@ control_slabs(struct ask *ask)
         ask_reply(ask, "ERROR");
 }
 
-/* ---- lru ----------------------------------------------------------------------------- */
+/* ---- lru --------------------------------------------------------------------------- */
 
 static void
 lru_tune(struct ask *ask)
@@ -236,7 +236,7 @@ control_lru(struct ask *ask)
         ask_reply(ask, "ERROR");
 }
 
-/* ---- lru_crawler: the sweep for expired items ---------------------------------------- */
+/* ---- lru_crawler: the sweep for expired items -------------------------------------- */
 
 static bool
 sweep_enabled(const struct ask *ask)
@@ -338,7 +338,7 @@ control_lru_crawler(struct ask *ask)
         ask_reply(ask, "ERROR");
 }
 
-/* ---- The rest ------------------------------------------------------------------------ */
+/* ---- The rest ---------------------------------------------------------------------- */
 
 void
 control_memlimit(struct ask *ask)

@@ -6,8 +6,8 @@
  *      ^ walk cursor: budget = room in the outbox / longest line
  *
  * The walk shows at most one item for each chunk of its budget, so a budget that fits the
- * room cannot overflow it. A fill walks several times, until the room or the chunks it may
- * look at are used up.
+ * room cannot overflow it. A fill walks several times, until the room or the chunks it
+ * may look at are used up.
  */
 #include "admin/dump.h"
 

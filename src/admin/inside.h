@@ -33,8 +33,8 @@ struct ask {
 /* Answers with one line; `line` comes without its CR LF. */
 void ask_reply(struct ask *ask, const char *line);
 
-/* Answers with `stream`, which is taken: what fits goes to the outbox now, and if there is
- * more the stream goes with the answer. */
+/* Answers with `stream`, which is taken: what fits goes to the outbox now, and if there
+ * is more the stream goes with the answer. */
 void ask_stream(struct ask *ask, struct stream *stream);
 
 #endif

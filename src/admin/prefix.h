@@ -20,8 +20,8 @@
 
 struct prefix_table;
 
-/* `store` lends its keyed hash, so that nobody can aim prefixes at one chain. NULL: out of
- * memory. */
+/* `store` lends its keyed hash, so that nobody can aim prefixes at one chain. NULL: out
+ * of memory. */
 struct prefix_table *prefix_create(struct store *store, char delimiter, bool on);
 void prefix_destroy(struct prefix_table *table);
 

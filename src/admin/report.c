@@ -8,7 +8,7 @@
 /* Steps in one call; then the worker's other connections have their turn. */
 #define STEPS_PER_FILL 32u
 
-/* One step; true when it is in the outbox, with *more_out telling whether others follow. */
+/* One step; true when it is in the outbox. *more_out: others follow. */
 static bool
 try_step(struct report *report, struct outbox *out, bool *more_out)
 {

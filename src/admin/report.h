@@ -20,8 +20,8 @@ struct report {
     struct admin *admin;
     struct store_thread *thread; /* of the worker that asks */
     uint64_t cursor; /* the step's own; 0 at first */
-    /* Writes the next part, at most about half an outbox, and moves the cursor on. False: this
-     * was the last. */
+    /* Writes the next part, at most about half an outbox, and moves the cursor on. False:
+     * this was the last. */
     bool (*step)(struct report *report, struct stat_sink *sink);
     void (*fini)(struct report *report); /* NULL, or frees `state` */
     void *state;

@@ -84,8 +84,8 @@ sizes_step(struct report *report, struct stat_sink *sink)
 
     if (histogram->walking) {
         histogram->walking = store_walk(histogram->store, report->thread, ~(uint64_t)1,
-            &histogram->walk, STEP_CHUNKS, clock_seconds(report->admin->parts.clock), count,
-            histogram);
+            &histogram->walk, STEP_CHUNKS, clock_seconds(report->admin->parts.clock),
+            count, histogram);
         return true;
     }
     if (histogram->out_of_memory) {

@@ -89,8 +89,8 @@ words_classes(struct slice word, uint64_t *classes_out, bool *hash_out)
         while (at < word.len && word.data[at] != ',')
             at++;
         if (at > start) {
-            if (!num_u64(slice_of(word.data + start, at - start), NUM_U64_MAX, &id) || id == 0 ||
-                id >= SLAB_CLASSES_MAX)
+            struct slice digits = slice_of(word.data + start, at - start);
+            if (!num_u64(digits, NUM_U64_MAX, &id) || id == 0 || id >= SLAB_CLASSES_MAX)
                 return false;
             classes |= (uint64_t)1 << id;
         }
