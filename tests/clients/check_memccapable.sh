@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Asks libmemcached's own tools whether they take the server for a memcached: memccapable's
+# text tests, memcping, memcstat, and a file there and back by memccp and memccat.
+
+here=$(cd "$(dirname "$0")" && pwd)
+
+if [ $# -eq 0 ]; then
+    for tool in memccapable memcping memcstat memccp memccat memcrm memcexist; do
+        if ! command -v $tool >/dev/null; then
+            echo "not installed: $tool"
+            [ "${LARDER_CHECK_ALL-}" = 1 ] && exit 1
+            exit 77
+        fi
+    done
+    exec /usr/bin/python3 -B "$here/../wire/server.py" /bin/sh "$0" @HOST @PORT
+fi
+
+host=$1 port=$2
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+
+# These tests contain one step each that knows only what memcached answered before 1.6.45:
+# a command without its key was plain ERROR, and delete took no surplus words.
+allowed='ascii delete|ascii get|ascii gets|ascii mget|ascii incr|ascii decr'
+
+memccapable -h "$host" -p "$port" -a -t 10 >"$work/out" 2>&1
+cat "$work/out"
+[ "$(grep -c '\[pass\]' "$work/out")" -ge 20 ] || fail "fewer than 20 tests of memccapable pass"
+grep 'FAIL' "$work/out" | grep -vE "^($allowed) +\[" && fail "memccapable"
+
+memcping --servers="$host:$port" || fail memcping
+memcstat --servers="$host:$port" >"$work/stat" || fail memcstat
+for name in version pid curr_items limit_maxbytes threads; do
+    grep -q "$name: *[0-9]" "$work/stat" || fail "memcstat shows no $name"
+done
+
+seq 1 30000 >"$work/file"
+memccp --servers="$host:$port" "$work/file" || fail memccp
+memcexist --servers="$host:$port" file || fail memcexist
+memccat --servers="$host:$port" file >"$work/again" || fail memccat
+# memccat ends what it prints with a line end of its own.
+head -c "$(wc -c <"$work/file")" "$work/again" | cmp - "$work/file" || fail "memccat differs"
+memcrm --servers="$host:$port" file || fail memcrm
+memcexist --servers="$host:$port" file && fail "memcrm removed nothing"
+exit $failed
