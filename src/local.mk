@@ -38,6 +38,7 @@ libstore_a_SOURCES = \
 	src/store/sweep.c \
 	src/store/table.c src/store/table.h \
 	src/store/write.c
+EXTRA_DIST += src/store/README.md
 
 libproto_a_SOURCES = \
 	src/proto/command.h \

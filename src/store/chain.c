@@ -230,7 +230,7 @@ store_upload_cancel(struct store *store, struct store_thread *thread,
 }
 
 bool
-upload_put(struct store_upload *upload, struct store_thread *thread, const char *data,
+store_upload_put(struct store_upload *upload, struct store_thread *thread, const char *data,
     size_t len)
 {
     while (len > 0) {
@@ -255,7 +255,7 @@ upload_put_pieces(struct store_upload *upload, struct store_thread *thread, uint
     for (; ref != 0; ref = piece_next(item_at(upload->store, ref))) {
         struct item *piece = item_at(upload->store, ref);
 
-        if (!upload_put(upload, thread, piece_data(piece), item_value_len(piece)))
+        if (!store_upload_put(upload, thread, piece_data(piece), item_value_len(piece)))
             return false;
     }
     return true;
@@ -410,6 +410,15 @@ store_unpin(struct store *store, struct store_thread *thread, struct store_pin *
     if (last && unlinked)
         item_dispose(store, item);
     free(pin);
+}
+
+void
+chain_reown(struct store *store, struct item *head)
+{
+    uint64_t ref = item_chain(head, item_info(head))->first;
+
+    for (; ref != 0; ref = piece_next(item_at(store, ref)))
+        item_set_cas(item_at(store, ref), item_ref(store, head));
 }
 
 void

@@ -128,6 +128,17 @@ enum evict_why { EVICT_FOR_SPACE, EVICT_FOR_MOVE, EVICT_DEAD_ONLY };
  * with a stripe held; other stripes are only tried. NULL: nothing to be had. */
 struct item *chunk_get(struct store *store, struct store_thread *thread, unsigned id,
     uint32_t now);
+/* The same without taking a page from another class, and without counting a failure. */
+struct item *chunk_get_own(struct store *store, struct store_thread *thread, unsigned id,
+    uint32_t now);
+/*
+ * Finds the linked item that a chunk belongs to, and takes its stripe. The chunk is read
+ * without any lock, so it may be anything by now: its key only serves to find a stripe
+ * and a bucket, and what counts is whether that bucket refers to it. spot.item is NULL,
+ * and nothing locked, if there is no such item or its stripe is busy.
+ */
+struct table_spot lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
+    struct lock **stripe_out, uint64_t *hash_out);
 /* Removes the item that `ref` (an item or a piece) belongs to, if its stripe can be had and
  * it may go. EVICT_DEAD_ONLY: only if expired or flushed. */
 bool evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
@@ -145,9 +156,6 @@ bool page_move(struct store *store, struct store_thread *thread, int from, unsig
     uint32_t now);
 /* Moves pages to where they are needed; once a second. */
 void balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
-/* Empties a page and makes it the caller's. */
-bool page_take(struct store *store, struct store_thread *thread, uint32_t page,
-    uint32_t now);
 
 /* ---- gauges -------------------------------------------------------------------------- */
 
@@ -171,9 +179,6 @@ struct store_upload {
     uint32_t pieces;
 };
 
-/* Appends bytes to an upload, allocating. False: no memory. */
-bool upload_put(struct store_upload *upload, struct store_thread *thread, const char *data,
-    size_t len);
 /* Appends the value of a large item; its stripe is held. */
 bool upload_put_chain(struct store_upload *upload, struct store_thread *thread,
     struct item *item);
@@ -184,6 +189,8 @@ bool upload_put_upload(struct store_upload *upload, struct store_thread *thread,
 void chain_check(struct store *store, struct item *item);
 /* Frees a chain of pieces. */
 void chain_free(struct store *store, uint64_t first);
+/* Tells every piece that its item lies elsewhere now. */
+void chain_reown(struct store *store, struct item *head);
 /* Hands the pieces of a complete upload to `head`, and frees the upload's struct. */
 void upload_give(struct store_upload *upload, struct item *head, struct chain *chain);
 

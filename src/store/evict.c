@@ -118,15 +118,9 @@ count_victim(struct store *store, struct item *item, uint32_t info, uint32_t now
         __ATOMIC_RELAXED);
 }
 
-/*
- * Finds the linked item that a chunk belongs to, and takes its stripe. The chunk is read
- * without any lock, so it may be anything by now: its key only serves to find a stripe
- * and a bucket, and what counts is whether that bucket refers to it. spot.item is NULL,
- * and nothing locked, if there is no such item or its stripe is busy.
- */
-static struct table_spot
+struct table_spot
 lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
-    struct lock **stripe_out)
+    struct lock **stripe_out, uint64_t *hash_out)
 {
     struct table_spot none = { .item = NULL }, spot;
     struct item *item = item_at(store, ref);
@@ -145,6 +139,7 @@ lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
     racy_read(thread->key, item->data, INFO_KEY_LEN(info));
     hash = hash_bytes(&store->hash_key, thread->key, INFO_KEY_LEN(info));
     *stripe_out = table_stripe(&store->table, hash);
+    *hash_out = hash;
     if (!lock_try(*stripe_out))
         return none;
     spot = table_find_ref(&store->table, hash, ref);
@@ -169,7 +164,8 @@ unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint3
     enum evict_why why)
 {
     struct lock *stripe;
-    struct table_spot spot = lock_owner(store, thread, ref, &stripe);
+    uint64_t hash;
+    struct table_spot spot = lock_owner(store, thread, ref, &stripe, &hash);
     struct item *item = spot.item;
 
     if (item == NULL)
@@ -221,6 +217,31 @@ evict_from(struct store *store, struct store_thread *thread, unsigned id, uint32
     return NULL;
 }
 
+/* From the class's own chunks, free or evicted. */
+static struct item *
+evict_own(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
+{
+    struct item *chunk = NULL;
+
+    for (unsigned round = 0; round < EVICT_ROUNDS && chunk == NULL; round++) {
+        bool done;
+
+        chunk = evict_from(store, thread, id, now, &done);
+        if (chunk == NULL && done)
+            chunk = slab_alloc(&store->slab, id);
+    }
+    return chunk;
+}
+
+struct item *
+chunk_get_own(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
+{
+    struct item *chunk = slab_alloc(&store->slab, id);
+
+    return chunk != NULL || !store->options.evict ? chunk :
+                                                    evict_own(store, thread, id, now);
+}
+
 struct item *
 chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
 {
@@ -229,28 +250,17 @@ chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_
 
     if (chunk != NULL)
         return chunk;
-    if (!store->options.evict) {
-        atomic_fetch_add_explicit(&class->out_of_memory, 1, memory_order_relaxed);
-        return NULL;
-    }
-    counter_add(&thread->direct_reclaims, 1);
-    for (unsigned round = 0; round < EVICT_ROUNDS; round++) {
-        bool done;
-
-        chunk = evict_from(store, thread, id, now, &done);
-        if (chunk == NULL && done)
+    if (store->options.evict) {
+        counter_add(&thread->direct_reclaims, 1);
+        chunk = evict_own(store, thread, id, now);
+        /* Nothing of its own: another class has to give a page. */
+        for (unsigned round = 0; round < EVICT_ROUNDS && chunk == NULL; round++) {
+            if (!page_move(store, thread, -1, id, now))
+                break;
             chunk = slab_alloc(&store->slab, id);
-        if (chunk != NULL)
-            return chunk;
+        }
     }
-    /* Nothing of its own: another class has to give a page. */
-    for (unsigned round = 0; round < EVICT_ROUNDS; round++) {
-        if (!page_move(store, thread, -1, id, now))
-            break;
-        chunk = slab_alloc(&store->slab, id);
-        if (chunk != NULL)
-            return chunk;
-    }
-    atomic_fetch_add_explicit(&class->out_of_memory, 1, memory_order_relaxed);
-    return NULL;
+    if (chunk == NULL)
+        atomic_fetch_add_explicit(&class->out_of_memory, 1, memory_order_relaxed);
+    return chunk;
 }

@@ -21,33 +21,102 @@ random_next(struct store_thread *thread)
     return thread->random;
 }
 
-bool
-page_take(struct store *store, struct store_thread *thread, uint32_t page, uint32_t now)
+/* Copies what `item` holds to `copy`, a reserved chunk of the same class. */
+static void
+copy_item(struct item *copy, struct item *item, uint32_t info)
+{
+    uint32_t used = item_used(info, item_value_len(item));
+
+    for (uint32_t at = 0; at < used; at += 8) {
+        /* The info word is set last: until then the copy must not look linked. */
+        uint64_t word = racy_word((char *)item + at);
+        if (at == offsetof(struct item, value_len))
+            atomic_store_explicit(&copy->value_len, item_value_len(item),
+                memory_order_relaxed);
+        else
+            racy_set_word((char *)copy + at, word);
+    }
+    item_set_info(copy, info);
+}
+
+/* Gives the item of a spot another chunk; its stripe is held. The old chunk is reserved
+ * then, and the caller's to free. */
+static bool
+rescue(struct store *store, struct store_thread *thread, struct table_spot *spot,
+    uint64_t hash, uint32_t now)
+{
+    uint32_t info = item_info(spot->item);
+    struct item *copy = chunk_get_own(store, thread, INFO_CLASS(info), now);
+
+    if (copy == NULL)
+        return false;
+    copy_item(copy, spot->item, info);
+    if (info & INFO_LARGE)
+        chain_reown(store, copy);
+    table_replace(spot, hash, item_ref(store, copy));
+    slab_note_expiry(&store->slab, copy, item_exptime(copy));
+    item_set_info(spot->item, info_make(0, INFO_CLASS(info), KIND_RESERVED));
+    atomic_fetch_add_explicit(&store->move_rescues, 1, memory_order_relaxed);
+    return true;
+}
+
+/* What is in use moves to another page of its class; what isn't goes. */
+static bool
+clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk,
+    uint32_t now, bool gently)
+{
+    uint32_t info = item_info(chunk);
+    uint64_t ref = item_ref(store, chunk), hash;
+    struct lock *stripe;
+    struct table_spot spot;
+    bool rescued;
+
+    if (INFO_KIND(info) == KIND_FREE)
+        return true;
+    if (INFO_KIND(info) == KIND_RESERVED)
+        return false;
+    if (INFO_KIND(info) == KIND_PIECE || INFO_REFS(info) == 0)
+        return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
+    spot = lock_owner(store, thread, ref, &stripe, &hash);
+    if (spot.item == NULL)
+        return false;
+    info = item_info(spot.item);
+    rescued = item_disposable(spot.item) && item_live(store, spot.item, info, now) &&
+        rescue(store, thread, &spot, hash, now);
+    lock_give(stripe);
+    if (rescued) {
+        slab_free(&store->slab, chunk);
+        return true;
+    }
+    if (gently && INFO_REFS(info) == INFO_REFS_MAX)
+        return false;
+    return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
+}
+
+/* Empties a page and makes it the caller's. `gently`: rather not at all, if items much in
+ * use find no other place. */
+static bool
+page_take(struct store *store, struct store_thread *thread, uint32_t page, uint32_t now,
+    bool gently)
 {
     unsigned id;
-    uint32_t fresh;
+    uint32_t fresh, i = 0;
     char *start = arena_page(&store->arena, page);
 
     if (!slab_drain_begin(&store->slab, page, &id, &fresh))
         return false;
-    for (uint32_t i = 0; i < fresh; i++) {
-        struct item *chunk = (struct item *)(void *)(start +
-            i * store->slab.classes[id].chunk_size);
-        uint32_t kind = INFO_KIND(item_info(chunk));
-
-        if (kind == KIND_FREE)
-            continue;
-        if (kind == KIND_RESERVED ||
-            !evict_ref(store, thread, item_ref(store, chunk), now, EVICT_FOR_MOVE))
-            break;
-    }
+    while (i < fresh &&
+        clear_chunk(store, thread, (struct item *)(void *)(start +
+            i * store->slab.classes[id].chunk_size), now, gently))
+        i++;
     return slab_drain_end(&store->slab, page);
 }
 
 /* Any page of class `from` (-1: of any but `to`), chosen by chance, so that classes give in
- * proportion to what they have. */
+ * proportion to what they have. `gently`: not the last page of a class. */
 static uint32_t
-choose_page(struct store *store, struct store_thread *thread, int from, unsigned to)
+choose_page(struct store *store, struct store_thread *thread, int from, unsigned to,
+    bool gently)
 {
     uint32_t high = atomic_load_explicit(&store->slab.page_high, memory_order_relaxed);
     uint32_t start, step;
@@ -60,7 +129,9 @@ choose_page(struct store *store, struct store_thread *thread, int from, unsigned
         unsigned id = atomic_load_explicit(&store->slab.pages[page].slab_class,
             memory_order_relaxed);
 
-        if (id != 0 && (from < 0 ? id != to : id == (unsigned)from))
+        if (id == 0 || (from < 0 ? id == to : id != (unsigned)from))
+            continue;
+        if (!gently || store->slab.classes[id].pages > 1)
             return page;
     }
     return NO_PAGE;
@@ -74,11 +145,12 @@ page_move(struct store *store, struct store_thread *thread, int from, unsigned t
 
     lock_take(&store->mover_lock);
     for (unsigned i = 0; i < MOVE_TRIES && !moved; i++) {
-        uint32_t page = choose_page(store, thread, from, to);
+        bool gently = i < MOVE_TRIES / 2;
+        uint32_t page = choose_page(store, thread, from, to, gently);
 
         if (page == NO_PAGE)
-            break;
-        moved = page_take(store, thread, page, now);
+            continue;
+        moved = page_take(store, thread, page, now, gently);
         if (moved)
             slab_page_give(&store->slab, page, to);
     }

@@ -220,18 +220,16 @@ pool_take(struct slab *slab)
 static void
 pool_give(struct slab *slab, uint32_t at)
 {
-    bool over;
-
+    /* After the limit was lowered the memory itself goes back to the system; before the
+     * page can be found in the pool, since whoever takes it writes to it. */
+    if (slab->pages_held + slab->pool_count > slab->pages_max)
+        arena_release_page(slab->arena, at);
     lock_take(&slab->pool_lock);
     slab->pages_held--;
-    /* After the limit was lowered the memory itself goes back to the system. */
-    over = slab->pages_held + slab->pool_count >= slab->pages_max;
     slab->pages[at].next = slab->pool_first;
     slab->pool_first = at;
     slab->pool_count++;
     lock_give(&slab->pool_lock);
-    if (over)
-        arena_release_page(slab->arena, at);
 }
 
 static void

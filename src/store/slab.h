@@ -50,7 +50,7 @@ struct slab_class {
     struct lock lock;
     uint32_t chunk_size;
     uint32_t per_page;
-    uint32_t pages;          /* the rest is guarded by `lock` */
+    _Atomic uint32_t pages;  /* this and the rest change under `lock` */
     uint32_t first;          /* of the ring; NO_PAGE: none */
     uint32_t free_first;     /* of the pages with free chunks */
     uint64_t used;           /* chunks taken */

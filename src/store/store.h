@@ -203,6 +203,10 @@ struct store_upload *store_upload_open(struct store *store, struct store_thread 
  * for more (the caller cancels it and swallows the rest). */
 int store_upload_room(struct store_upload *upload, struct store_thread *thread,
     struct iovec *iov, unsigned max);
+/* The same for bytes that are in memory already: copies them, taking what room it needs.
+ * False: no memory. `len` is at most what is missing. */
+bool store_upload_put(struct store_upload *upload, struct store_thread *thread,
+    const char *data, size_t len);
 /* `len` bytes were written there. */
 void store_upload_filled(struct store_upload *upload, size_t len);
 /* Bytes still missing. */

@@ -284,12 +284,12 @@ join_large(struct store *store, struct store_thread *thread, struct item *old,
         if (is_old && (info & INFO_LARGE))
             ok = upload_put_chain(joined, thread, old);
         else if (is_old)
-            ok = upload_put(joined, thread, (char *)old + item_value_at(info),
+            ok = store_upload_put(joined, thread, (char *)old + item_value_at(info),
                 item_value_len(old));
         else if (write->upload != NULL)
             ok = upload_put_upload(joined, thread, write->upload);
         else
-            ok = upload_put(joined, thread, write->value.data, write->value.len);
+            ok = store_upload_put(joined, thread, write->value.data, write->value.len);
     }
     if (ok)
         return joined;
