@@ -9,8 +9,11 @@ EXTRA_DIST += \
 	scripts/bench.d/histogram.h \
 	scripts/bench.d/instructions.py \
 	scripts/bench.d/loadgen.c \
+	scripts/bench.d/loadgen.h \
 	scripts/bench.d/memory.py \
+	scripts/bench.d/requests.c \
 	scripts/bench.d/throughput.py \
+	scripts/bench.d/traffic.c \
 	scripts/build \
 	scripts/check \
 	scripts/check-chroot \

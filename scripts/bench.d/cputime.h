@@ -20,7 +20,8 @@ struct tasks {
     double cpu_us[TASKS_MAX];
 };
 
-/* Nanosecond counts of the scheduler where the kernel keeps them, clock ticks elsewhere. */
+/* Nanosecond counts of the scheduler where the kernel keeps them, clock ticks elsewhere.
+ */
 static inline double
 task_cpu_us(pid_t process, int task)
 {
@@ -45,7 +46,8 @@ task_cpu_us(pid_t process, int task)
     line[len] = '\0';
     const char *end = strrchr(line, ')');
     if (end != NULL)
-        sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+        sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+            &system);
     return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 

@@ -193,12 +193,12 @@ class Load:
     def __init__(self, directory):
         os.makedirs(directory, exist_ok=True)
         self.program = os.path.join(directory, "loadgen")
-        source = os.path.join(HERE, "loadgen.c")
-        newest = max(os.path.getmtime(os.path.join(HERE, f)) for f in os.listdir(HERE)
-                     if f.endswith((".c", ".h")))
+        files = [os.path.join(HERE, f) for f in os.listdir(HERE)]
+        sources = [f for f in files if f.endswith(".c")]
+        newest = max(os.path.getmtime(f) for f in files if f.endswith((".c", ".h")))
         if not os.path.exists(self.program) or os.path.getmtime(self.program) < newest:
             subprocess.run([os.environ.get("CC", "cc"), "-O2", "-pthread", "-o", self.program,
-                            source, "-lm"], check=True)
+                            *sources, "-lm"], check=True)
 
     def __call__(self, server, *args, timeout=300, core=LOAD_CORES):
         where = ["-U", server.path] if server.path else ["-p", str(server.port)]

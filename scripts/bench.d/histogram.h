@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#define HISTOGRAM_STEPS 32u
+#define HISTOGRAM_STEPS   32u
 #define HISTOGRAM_BUCKETS (60u * HISTOGRAM_STEPS)
 
 struct histogram {
