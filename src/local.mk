@@ -55,7 +55,15 @@ libcmd_a_SOURCES = \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \
 	src/cmd/upload.c
-libnet_a_SOURCES =
+libnet_a_SOURCES = \
+	src/net/acceptor.c \
+	src/net/address.c src/net/address.h \
+	src/net/conn.c src/net/conn.h \
+	src/net/inside.h \
+	src/net/listener.c src/net/listener.h \
+	src/net/net.c src/net/net.h \
+	src/net/sending.c src/net/sending.h \
+	src/net/worker.c src/net/worker.h
 libadmin_a_SOURCES = \
 	src/admin/admin.c src/admin/admin.h \
 	src/admin/baseline.c src/admin/baseline.h \
@@ -75,4 +83,13 @@ libadmin_a_SOURCES = \
 	src/admin/stats.c src/admin/stats.h \
 	src/admin/tunables.c src/admin/tunables.h \
 	src/admin/words.c src/admin/words.h
-libmain_a_SOURCES =
+libmain_a_SOURCES = \
+	src/main/notify.c src/main/notify.h \
+	src/main/process.c src/main/process.h \
+	src/main/serve.c src/main/serve.h \
+	src/main/upkeep.c src/main/upkeep.h
+
+bin_PROGRAMS += larder
+larder_SOURCES = src/main/main.c
+larder_LDADD = libmain.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
+	$(EVENT_LIBS) $(XXHASH_LIBS)

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * serve.c - where the layers are wired together.
+ *
+ * The order of start-up is memcached's: limits are raised while the rights for it are
+ * there, then the user is changed, then the process detaches, and only then are memory
+ * taken and sockets bound. What is made is unmade in the reverse order.
+ *
+ * Signals are blocked in all threads and read from a descriptor by this one, so that no
+ * code runs inside a signal handler.
+ */
+#include "main/serve.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/service.h"
+#include "cmd/session.h"
+#include "main/notify.h"
+#include "main/process.h"
+#include "main/upkeep.h"
+#include "net/net.h"
+#include "store/store.h"
+
+/* Descriptors besides those of clients: streams, logs, loops (5 a worker), listeners. */
+#define FDS_BASE       80u
+#define FDS_PER_WORKER 5u
+/* A piece of a chained item lies in one of the store's pages. */
+#define PIECE_MAX 65536u
+/* -o hashpower counts memcached's buckets of 8 bytes; ours have 64. */
+#define HASH_POWER_LESS 3
+
+struct server {
+    struct options *options;
+    struct clock clock;
+    struct store *store;
+    struct upkeep *upkeep;
+    struct admin *admin;
+    struct admin_hook hook;
+    struct cmd_context context;
+    bool context_ready;
+    struct service service;
+    struct event_base *base;
+    struct event signals;
+    int signal_fd;
+    struct net *net;
+};
+
+/* ---- What the administration may ask ------------------------------------------------- */
+
+static void
+tell_counts(void *context, struct counts *sum)
+{
+    struct server *server = context;
+
+    cmd_counts(&server->context, sum);
+    net_counts(server->net, sum);
+}
+
+static void
+tell_connections(void *context, struct conn_figures *figures_out)
+{
+    struct server *server = context;
+    struct net_figures net;
+
+    net_figures(server->net, &net);
+    *figures_out = (struct conn_figures){
+        .current = net.current,
+        .total = net.total,
+        .rejected = net.rejected,
+        .structures = net.current,
+        .reserved_fds = net.reserved_fds,
+        .listen_disabled = net.listen_disabled,
+        .listen_disabled_us = net.listen_disabled_us,
+        .read_buf_count = net.buffer_count + net.kept_count,
+        .read_buf_bytes = net.buffer_bytes + net.kept_bytes,
+        .read_buf_bytes_free = net.buffer_bytes,
+        .reply_count = net.backlog_count,
+        .reply_bytes = net.backlog_bytes,
+        .accepting = net.accepting,
+    };
+}
+
+struct walk {
+    conn_info_fn fn;
+    void *context;
+};
+
+static const char *
+state_name(const struct net_conn *conn)
+{
+    if (conn->listen_address == NULL)
+        return "conn_listening";
+    switch (conn->state) {
+    case CONN_WAITING:
+        return "conn_waiting";
+    case CONN_READ:
+        return "conn_read";
+    case CONN_NREAD:
+        return "conn_nread";
+    case CONN_WRITE:
+        return "conn_write";
+    case CONN_PARSE:
+        return "conn_parse_cmd";
+    case CONN_WATCH:
+        return "conn_watch";
+    }
+    return "conn_waiting";
+}
+
+static void
+show_conn(void *context, const struct net_conn *conn)
+{
+    const struct walk *walk = context;
+
+    walk->fn(walk->context,
+        &(struct conn_info){ .fd = conn->fd, .address = conn->address,
+            .listen_address = conn->listen_address, .state = state_name(conn),
+            .idle = conn->idle });
+}
+
+_Static_assert(NET_WALK >= CONN_WALK_MIN, "as many as the administration wants");
+
+static void
+walk_connections(void *context, int fd_min, conn_info_fn fn, void *fn_context)
+{
+    struct server *server = context;
+    struct walk walk = { fn, fn_context };
+
+    net_each_conn(server->net, fd_min, show_conn, &walk);
+}
+
+static void
+set_verbosity(void *context, unsigned level)
+{
+    (void)context;
+    log_set_verbosity((int)level);
+}
+
+/* The signal comes out of signal_fd, as if it had been sent from outside. */
+static void
+ask_shutdown(void *context, bool graceful)
+{
+    (void)context;
+    kill(getpid(), graceful ? SIGUSR1 : SIGINT);
+}
+
+/* ---- Signals ------------------------------------------------------------------------ */
+
+static void
+on_signal(evutil_socket_t fd, short what, void *context)
+{
+    struct server *server = context;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    if (read(fd, &info, sizeof info) != sizeof info)
+        return;
+    switch (info.ssi_signo) {
+    case SIGHUP:
+        log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+        return;
+    case SIGUSR1:
+        log_line(LOG_ALWAYS, "Gracefully stopping");
+        break;
+    default:
+        log_line(LOG_NOTICE, "Exiting normally");
+        break;
+    }
+    event_base_loopbreak(server->base);
+}
+
+/* Before any thread is started, so that all of them inherit it. */
+static int
+block_signals(struct server *server)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
+        (server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0) {
+        perror("failed to prepare signals");
+        return STATUS_OS;
+    }
+    return 0;
+}
+
+/* ---- Wiring ------------------------------------------------------------------------- */
+
+static int
+set_up_process(struct server *server)
+{
+    struct options *options = server->options;
+    unsigned reserve = FDS_BASE + FDS_PER_WORKER * (unsigned)options->threads;
+    int status;
+
+    log_set_verbosity(options->verbose);
+    if ((status = process_allow_cores(options)) != 0 ||
+        (status = process_allow_files(options, reserve)) != 0 ||
+        (status = process_become_user(options)) != 0 ||
+        (status = process_detach(options)) != 0)
+        return status;
+    process_lock_memory(options);
+    return 0;
+}
+
+static uint32_t
+piece_max(const struct options *options)
+{
+    if (options->slab_chunk_max <= PIECE_MAX)
+        return (uint32_t)options->slab_chunk_max;
+    if (options->slab_chunk_max_given)
+        fprintf(stderr, "-o slab_chunk_max: larger items are cut into pieces of %u KiB "
+            "here\n", PIECE_MAX / 1024);
+    return PIECE_MAX;
+}
+
+static int
+make_store(struct server *server)
+{
+    const struct options *options = server->options;
+    struct store_options wanted = {
+        .memory_max = options->memory_max,
+        .item_size_max = options->item_size_max,
+        .chunk_max = piece_max(options),
+        .chunk_min = (uint32_t)options->chunk_min,
+        .growth_factor = options->growth_factor,
+        .slab_sizes = options->slab_sizes,
+        .nslab_sizes = options->nslab_sizes,
+        .hash_power = options->hash_power == 0
+            ? 0
+            : (unsigned)(options->hash_power - HASH_POWER_LESS),
+        .hash_fixed = !options->hash_expand,
+        .evict = options->evict,
+        .preallocate = options->large_pages,
+        .slab_reassign = options->slab_reassign,
+        .no_cas = !options->cas,
+        .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
+    };
+    const char *why = "";
+
+    if (getrandom(wanted.hash_key, sizeof wanted.hash_key, 0) !=
+        (ssize_t)sizeof wanted.hash_key) {
+        perror("getrandom");
+        return STATUS_OS;
+    }
+    server->store = store_create(&wanted, &why);
+    if (server->store == NULL) {
+        fprintf(stderr, "failed to prepare %llu MiB of item memory: %s: %s\n",
+            (unsigned long long)options->memory_max >> 20, why, strerror(errno));
+        return STATUS_FAILURE;
+    }
+    store_sweep_enable(server->store, options->lru_crawler);
+    return 0;
+}
+
+static int
+make_service(struct server *server)
+{
+    const struct options *options = server->options;
+    struct admin_parts parts = {
+        .store = server->store,
+        .options = options,
+        .clock = &server->clock,
+        .version = OPTIONS_VERSION,
+        .libevent_version = event_get_version(),
+        .context = server,
+        .counts = tell_counts,
+        .connections = tell_connections,
+        .walk_connections = walk_connections,
+        .verbosity = set_verbosity,
+        .shutdown = ask_shutdown,
+    };
+
+    server->admin = admin_create(&parts);
+    if (server->admin != NULL)
+        admin_hook(server->admin, &server->hook);
+    server->context = (struct cmd_context){
+        .store = server->store,
+        .clock = &server->clock,
+        .hook = &server->hook,
+        .version = OPTIONS_VERSION,
+        .protocol = options->protocol,
+        .flush_allowed = options->flush_allowed,
+        .cas = options->cas,
+        .requests_per_event = (unsigned)options->requests_per_event,
+    };
+    server->context_ready = server->admin != NULL && cmd_init(&server->context);
+    if (!server->context_ready) {
+        fprintf(stderr, "out of memory\n");
+        return STATUS_FAILURE;
+    }
+    cmd_service(&server->service);
+    return 0;
+}
+
+static int
+make_net(struct server *server)
+{
+    server->base = event_base_new();
+    if (server->base == NULL ||
+        event_assign(&server->signals, server->base, server->signal_fd,
+            EV_READ | EV_PERSIST, on_signal, server) != 0 ||
+        event_add(&server->signals, NULL) != 0) {
+        fprintf(stderr, "failed to prepare the event loop\n");
+        return STATUS_FAILURE;
+    }
+    struct net_parts parts = {
+        .options = server->options,
+        .clock = &server->clock,
+        .service = &server->service,
+        .service_context = &server->context,
+        .base = server->base,
+    };
+    server->net = net_create(&parts);
+    if (server->net == NULL) {
+        fprintf(stderr, "failed to prepare the workers: %s\n", strerror(errno));
+        return STATUS_FAILURE;
+    }
+    return net_listen(server->net);
+}
+
+static int
+start_threads(struct server *server)
+{
+    server->upkeep = upkeep_start(server->store, &server->clock);
+    if (server->upkeep == NULL) {
+        fprintf(stderr, "Can't create thread: %s\n", strerror(errno));
+        return STATUS_FAILURE;
+    }
+    int error = net_start(server->net);
+    if (error != 0) {
+        fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
+        return STATUS_FAILURE;
+    }
+    return 0;
+}
+
+static void
+tear_down(struct server *server)
+{
+    if (server->upkeep != NULL)
+        upkeep_stop(server->upkeep);
+    if (server->net != NULL)
+        net_destroy(server->net);
+    if (server->base != NULL) {
+        if (event_initialized(&server->signals))
+            event_del(&server->signals);
+        event_base_free(server->base);
+    }
+    if (server->context_ready)
+        cmd_fini(&server->context);
+    if (server->admin != NULL)
+        admin_destroy(server->admin);
+    if (server->store != NULL)
+        store_destroy(server->store);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+}
+
+int
+serve(struct options *options)
+{
+    struct server server = { .options = options, .signal_fd = -1 };
+    int status;
+
+    if ((status = block_signals(&server)) != 0 ||
+        (status = set_up_process(&server)) != 0)
+        goto out;
+    clock_start(&server.clock);
+    if ((status = make_store(&server)) != 0 || (status = make_service(&server)) != 0 ||
+        (status = make_net(&server)) != 0 || (status = start_threads(&server)) != 0)
+        goto out;
+    process_write_pid(options);
+    log_line(LOG_NOTICE, "%s %s serves, port %d, %d workers", PACKAGE_NAME,
+        OPTIONS_VERSION, net_port(server.net), options->threads);
+    notify_manager("READY=1");
+
+    event_base_dispatch(server.base);
+
+    notify_manager("STOPPING=1");
+    net_stop(server.net);
+    process_remove_pid(options);
+out:
+    tear_down(&server);
+    return status;
+}

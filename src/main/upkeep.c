@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * upkeep.c - small slices of work with pauses between them.
+ *
+ * A slice is BUDGET_US. The pause is short while work waits, and shorter the longer it
+ * does, so that an index that has to grow fast does; it is long while there is none, so
+ * that an idle server sleeps.
+ */
+#include "main/upkeep.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+
+#define BUDGET_US      2000u
+#define PAUSE_LEAST_MS 2u
+#define PAUSE_WORK_MS  50u
+#define PAUSE_IDLE_MS  500u
+
+struct upkeep {
+    struct store *store;
+    const struct clock *clock;
+    struct store_thread *store_thread;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool stop; /* guarded by mutex */
+};
+
+static unsigned
+next_pause(unsigned pause_ms, bool more)
+{
+    if (!more)
+        return pause_ms * 2 < PAUSE_IDLE_MS ? pause_ms * 2 : PAUSE_IDLE_MS;
+    if (pause_ms > PAUSE_WORK_MS)
+        return PAUSE_WORK_MS;
+    return pause_ms / 2 > PAUSE_LEAST_MS ? pause_ms / 2 : PAUSE_LEAST_MS;
+}
+
+/* True: it is time to stop. */
+static bool
+sleep_ms(struct upkeep *upkeep, unsigned ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&upkeep->mutex);
+    int error = 0;
+    while (!upkeep->stop && error != ETIMEDOUT)
+        error = pthread_cond_timedwait(&upkeep->changed, &upkeep->mutex, &until);
+    bool stop = upkeep->stop;
+    pthread_mutex_unlock(&upkeep->mutex);
+    return stop;
+}
+
+static void *
+upkeep_main(void *context)
+{
+    struct upkeep *upkeep = context;
+    unsigned pause_ms = PAUSE_WORK_MS;
+
+    pthread_setname_np(pthread_self(), "upkeep");
+    while (!sleep_ms(upkeep, pause_ms)) {
+        bool more = store_maintain(upkeep->store, upkeep->store_thread,
+            clock_seconds(upkeep->clock), BUDGET_US);
+        pause_ms = next_pause(pause_ms, more);
+    }
+    return NULL;
+}
+
+struct upkeep *
+upkeep_start(struct store *store, const struct clock *clock)
+{
+    struct upkeep *upkeep = calloc(1, sizeof *upkeep);
+    pthread_condattr_t monotonic;
+
+    if (upkeep == NULL)
+        return NULL;
+    upkeep->store = store;
+    upkeep->clock = clock;
+    upkeep->store_thread = store_thread_open(store);
+    if (upkeep->store_thread == NULL) {
+        free(upkeep);
+        errno = ENOMEM;
+        return NULL;
+    }
+    pthread_mutex_init(&upkeep->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&upkeep->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int error = pthread_create(&upkeep->thread, NULL, upkeep_main, upkeep);
+    if (error == 0)
+        return upkeep;
+    pthread_cond_destroy(&upkeep->changed);
+    pthread_mutex_destroy(&upkeep->mutex);
+    store_thread_close(upkeep->store_thread);
+    free(upkeep);
+    errno = error;
+    return NULL;
+}
+
+void
+upkeep_stop(struct upkeep *upkeep)
+{
+    pthread_mutex_lock(&upkeep->mutex);
+    upkeep->stop = true;
+    pthread_cond_signal(&upkeep->changed);
+    pthread_mutex_unlock(&upkeep->mutex);
+    pthread_join(upkeep->thread, NULL);
+    pthread_cond_destroy(&upkeep->changed);
+    pthread_mutex_destroy(&upkeep->mutex);
+    store_thread_close(upkeep->store_thread);
+    free(upkeep);
+}

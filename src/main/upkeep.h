@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* upkeep.h - the thread that keeps the store's house: expiry, growth, returned pages. */
+#ifndef LARDER_MAIN_UPKEEP_H
+#define LARDER_MAIN_UPKEEP_H
+
+#include "base/clock.h"
+#include "store/store.h"
+
+struct upkeep;
+
+/* Starts it. NULL with errno set. Both arguments are borrowed until upkeep_stop(). */
+struct upkeep *upkeep_start(struct store *store, const struct clock *clock);
+/* Ends it and frees everything. */
+void upkeep_stop(struct upkeep *upkeep);
+
+#endif

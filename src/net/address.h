@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * address.h - the entries of -l, and addresses as text.
+ *
+ *   [notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]ADDRESS[:PORT]
+ *
+ * ADDRESS is a name, an IPv4 address, an IPv6 address (in brackets if a port follows) or
+ * `*` for all addresses.
+ */
+#ifndef LARDER_NET_ADDRESS_H
+#define LARDER_NET_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "base/slice.h"
+
+#define ADDRESS_HOST_MAX 256
+#define ADDRESS_WHY_MAX  512
+
+struct address {
+    char host[ADDRESS_HOST_MAX]; /* "" for all addresses */
+    int port;                    /* -1: none was given */
+};
+
+/* Reads one entry. False: it cannot be used, and `why` says so in a line. */
+bool address_parse(struct slice entry, struct address *address_out,
+    char why[ADDRESS_WHY_MAX]);
+
+/* As `stats conns` shows it: tcp:1.2.3.4:5, tcp6:[::1]:5, unix:/path. */
+void address_text(const struct sockaddr *from, socklen_t len, char *to, size_t size);
+
+#endif

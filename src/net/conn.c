@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conn.c - reading, running and answering for one client.
+ *
+ * For a client that asks and reads its answers, a turn is one recv() and one send() and
+ * nothing else: no memory is taken, no event changed, no clock read.
+ *
+ * Bounds: a read is CONN_READ_SIZE bytes, or what the service wants in its own memory; a
+ * connection keeps at most CONN_KEPT_MAX of input and one outbox of output; while it has
+ * output it reads nothing; it runs -R commands in a turn, or ROUNDS_ALONE times as many
+ * while nobody else is waiting.
+ */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "net/address.h"
+#include "net/inside.h"
+
+#define WANT_MAX       16   /* places of the service for one read */
+#define ROUNDS_ALONE   32u
+#define ROUNDS_SHARED  2u   /* outboxes of one long reply while others wait */
+#define KEEP_STEP      256u /* sizes of kept input are multiples of it */
+#define PARTIAL_RENEW  65536u /* bytes for which a command gets its time once more */
+#define DISCARD_ROUNDS 64
+
+/* ---- The hold --------------------------------------------------------------------- */
+
+static struct hold *
+hold_get(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = conn->hold;
+
+    if (hold != NULL)
+        return hold;
+    hold = malloc(sizeof *hold);
+    if (hold == NULL)
+        return NULL;
+    *hold = (struct hold){ .conn = conn, .next = worker->holds, .moved = worker->now };
+    if (worker->holds != NULL)
+        worker->holds->previous = hold;
+    worker->holds = hold;
+    conn->hold = hold;
+    return hold;
+}
+
+/* Gauges are counters that only their owner moves, so they may be taken from too. */
+static void
+gauge_move(counter *gauge, uint64_t plus, uint64_t minus)
+{
+    counter_add(gauge, plus - minus);
+}
+
+static void
+hold_forget_bytes(struct hold *hold)
+{
+    struct worker *worker = hold->conn->worker;
+
+    if (hold->bytes == NULL)
+        return;
+    gauge_move(&worker->kept_count, 0, 1);
+    gauge_move(&worker->kept_bytes, 0, hold->size);
+    free(hold->bytes);
+    hold->bytes = NULL;
+    hold->size = hold->at = hold->len = 0;
+}
+
+static void
+hold_forget_backlog(struct hold *hold)
+{
+    struct worker *worker = hold->conn->worker;
+
+    if (hold->backlog == NULL)
+        return;
+    sending_drop(&hold->backlog->rest, &worker->pins);
+    gauge_move(&worker->backlog_count, 0, 1);
+    gauge_move(&worker->backlog_bytes, 0, hold->backlog->size);
+    free(hold->backlog);
+    hold->backlog = NULL;
+}
+
+static void
+hold_free(struct conn *conn)
+{
+    struct hold *hold = conn->hold;
+
+    if (hold == NULL)
+        return;
+    hold_forget_bytes(hold);
+    hold_forget_backlog(hold);
+    if (hold->next != NULL)
+        hold->next->previous = hold->previous;
+    if (hold->previous != NULL)
+        hold->previous->next = hold->next;
+    else
+        conn->worker->holds = hold->next;
+    free(hold);
+    conn->hold = NULL;
+}
+
+/* Frees a hold that holds nothing. */
+static void
+hold_settle(struct conn *conn)
+{
+    const struct hold *hold = conn->hold;
+
+    if (hold != NULL && hold->len == 0 && hold->began == 0 && hold->backlog == NULL)
+        hold_free(conn);
+}
+
+/* ---- Coming and going --------------------------------------------------------------- */
+
+static void
+note(evutil_socket_t fd, short what, void *context)
+{
+    struct conn *conn = context;
+
+    (void)fd;
+    (void)what;
+    worker_note(conn->worker, conn);
+}
+
+/* Waits for EV_READ or EV_WRITE. False: the kernel or libevent has no memory. */
+static bool
+arm(struct conn *conn, short what)
+{
+    if (event_initialized(&conn->event))
+        event_del(&conn->event);
+    if (event_assign(&conn->event, conn->worker->base, conn->fd,
+            (short)(what | EV_PERSIST), note, conn) != 0)
+        return false;
+    return event_add(&conn->event, NULL) == 0;
+}
+
+static void
+name_peer(int fd, struct peer *peer)
+{
+    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof name;
+
+    if (getpeername(fd, (struct sockaddr *)&name, &len) == 0)
+        address_text((struct sockaddr *)&name, len, peer->address, sizeof peer->address);
+    peer->local = name.ss_family == AF_UNIX;
+    len = sizeof name;
+    if (getsockname(fd, (struct sockaddr *)&name, &len) == 0)
+        address_text((struct sockaddr *)&name, len, peer->listen_address,
+            sizeof peer->listen_address);
+}
+
+struct conn *
+conn_open(struct worker *worker, int fd, uint8_t listener)
+{
+    struct conn *conn = malloc(sizeof *conn);
+    struct peer peer = { .fd = fd, .listener = listener };
+
+    if (conn == NULL)
+        goto out;
+    memset(conn, 0, sizeof *conn);
+    conn->worker = worker;
+    conn->fd = fd;
+    conn->listener = listener;
+    conn->next = SERVICE_READ;
+    atomic_init(&conn->last_command, worker->now);
+    atomic_init(&conn->shown, CONN_WAITING);
+    name_peer(fd, &peer);
+    conn->session = worker->service->open(worker->lane, &peer);
+    if (conn->session == NULL)
+        goto out;
+    if (!arm(conn, EV_READ))
+        goto out_session;
+    if (!worker_add_conn(worker, conn)) {
+        event_del(&conn->event);
+        goto out_session;
+    }
+    log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
+    return conn;
+out_session:
+    worker->service->close(conn->session);
+out:
+    free(conn);
+    close(fd);
+    acceptor_client_gone(worker->net);
+    return NULL;
+}
+
+void
+conn_close(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    assert(!conn->queued);
+    log_line(LOG_CLIENT, "<%d closed", conn->fd);
+    worker_remove_conn(worker, conn);
+    event_del(&conn->event);
+    worker->service->close(conn->session);
+    hold_free(conn);
+    close(conn->fd);
+    free(conn);
+    acceptor_client_gone(worker->net);
+}
+
+/* Closes after a last reply. Input that nobody read would make the kernel send a reset,
+ * which can overtake that reply; so throw away what has come. */
+static void
+finish(struct conn *conn)
+{
+    char rubbish[4096];
+
+    shutdown(conn->fd, SHUT_WR);
+    for (int i = 0; i < DISCARD_ROUNDS; i++)
+        if (recv(conn->fd, rubbish, sizeof rubbish, MSG_DONTWAIT) <= 0)
+            break;
+    conn_close(conn);
+}
+
+/* ---- Output -------------------------------------------------------------------------- */
+
+/* What the socket did not take waits with the connection, which stops reading. */
+static bool
+wait_to_send(struct conn *conn, const struct sending *rest)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = hold_get(conn);
+    struct backlog *backlog = hold == NULL ? NULL : backlog_create(rest);
+
+    if (backlog == NULL)
+        return false;
+    assert(hold->backlog == NULL);
+    hold->backlog = backlog;
+    hold->moved = worker->now;
+    gauge_move(&worker->backlog_count, 1, 0);
+    gauge_move(&worker->backlog_bytes, backlog->size, 0);
+    return true;
+}
+
+/* Sends the worker's outbox and leaves it empty. */
+static enum sending_result
+deliver(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct sending sending;
+    size_t sent;
+
+    if (outbox_empty(&worker->outbox))
+        return SENDING_DONE;
+    sending_begin(&sending, &worker->outbox);
+    enum sending_result result = sending_push(&sending, conn->fd, &worker->pins, &sent);
+    counter_add(&worker->counters.bytes_written, sent);
+    if (result == SENDING_STUCK && !wait_to_send(conn, &sending)) {
+        counter_add(&worker->counters.response_obj_oom, 1);
+        result = SENDING_BROKEN;
+    }
+    if (result == SENDING_BROKEN)
+        sending_drop(&sending, &worker->pins);
+    worker->outbox.used = 0;
+    worker->outbox.nrefs = 0;
+    if (result == SENDING_STUCK && !arm(conn, EV_WRITE))
+        result = SENDING_BROKEN;
+    return result;
+}
+
+/* Sends more of the backlog. True: it is all sent and the connection reads again. False:
+ * it waits, or it is gone. */
+static bool
+flush(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = conn->hold;
+    size_t sent;
+
+    enum sending_result result =
+        sending_push(&hold->backlog->rest, conn->fd, &worker->pins, &sent);
+    counter_add(&worker->counters.bytes_written, sent);
+    if (sent > 0)
+        hold->moved = worker->now;
+    if (result == SENDING_STUCK)
+        return false;
+    hold_forget_backlog(hold);
+    if (result == SENDING_DONE && conn->next == SERVICE_CLOSE) {
+        finish(conn);
+        return false;
+    }
+    if (result == SENDING_BROKEN || !arm(conn, EV_READ)) {
+        conn_close(conn);
+        return false;
+    }
+    if (hold->began != 0) /* the client could not go on while we did not read */
+        hold->began = worker->now;
+    hold_settle(conn);
+    return true;
+}
+
+/* ---- Input --------------------------------------------------------------------------- */
+
+/* Keeps `len` bytes that the session left. False: out of memory, or too many. */
+static bool
+keep(struct conn *conn, const char *data, size_t len)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = conn->hold;
+
+    if (len == 0) {
+        if (hold != NULL)
+            hold_forget_bytes(hold);
+        return true;
+    }
+    if (len > CONN_KEPT_MAX || (hold = hold_get(conn)) == NULL)
+        return false;
+    bool inside = hold->bytes != NULL && data >= hold->bytes &&
+                  data < hold->bytes + hold->size;
+    if (inside && conn->next != SERVICE_READ) { /* its turn comes soon */
+        hold->at = (uint32_t)(data - hold->bytes);
+        hold->len = (uint32_t)len;
+        return true;
+    }
+    if (inside || hold->size < len || hold->size > 4 * len + KEEP_STEP) {
+        size_t size = (len + KEEP_STEP - 1) / KEEP_STEP * KEEP_STEP;
+        char *bytes = malloc(size);
+        if (bytes == NULL)
+            return false;
+        memcpy(bytes, data, len);
+        hold_forget_bytes(hold);
+        hold->bytes = bytes;
+        hold->size = (uint32_t)size;
+        gauge_move(&worker->kept_count, 1, 0);
+        gauge_move(&worker->kept_bytes, size, 0);
+    } else {
+        memcpy(hold->bytes, data, len);
+    }
+    hold->at = 0;
+    hold->len = (uint32_t)len;
+    return true;
+}
+
+/* Reads once. What the service wants goes to its own memory, and what comes behind that
+ * to `space`, all by one call. */
+static bool
+receive(struct conn *conn, char *space, struct job *job_out)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = conn->hold;
+    struct iovec iov[WANT_MAX + 1];
+    size_t kept = 0, wanted = 0;
+    unsigned n = 0;
+    ssize_t got;
+
+    if (hold != NULL && hold->len > 0) {
+        kept = hold->len;
+        memcpy(space, hold->bytes + hold->at, kept);
+    } else if (hold != NULL) {
+        n = worker->service->want(conn->session, iov, WANT_MAX);
+        for (unsigned i = 0; i < n; i++)
+            wanted += iov[i].iov_len;
+    }
+    iov[n] = (struct iovec){ space + kept, CONN_READ_SIZE };
+    do
+        got = n == 0 ? recv(conn->fd, space + kept, CONN_READ_SIZE, 0)
+                     : readv(conn->fd, iov, (int)n + 1);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return false;
+    if (got <= 0) { /* all that came before is answered: see conn_gather() */
+        conn_close(conn);
+        return false;
+    }
+    counter_add(&worker->counters.bytes_read, (uint64_t)got);
+    if (hold != NULL) {
+        hold->moved = worker->now;
+        hold->arrived += (uint32_t)got;
+    }
+    job_out->direct = (size_t)got < wanted ? (size_t)got : wanted;
+    job_out->data = space;
+    job_out->len = kept + (size_t)got - job_out->direct;
+    return true;
+}
+
+bool
+conn_gather(struct conn *conn, char *space, struct job *job_out)
+{
+    *job_out = (struct job){ .conn = conn, .data = space };
+    if (conn->hold != NULL && conn->hold->backlog != NULL && !flush(conn))
+        return false;
+    /* A client that sends its last command and closes its side gets every answer: the end
+     * of input is not seen before the session has nothing left to do. */
+    if (conn->next == SERVICE_READ)
+        return receive(conn, space, job_out);
+    if (conn->hold != NULL && conn->hold->len > 0) {
+        job_out->data = conn->hold->bytes + conn->hold->at;
+        job_out->len = conn->hold->len;
+    }
+    return true;
+}
+
+/* ---- A turn -------------------------------------------------------------------------- */
+
+/* What is done and left during conn_run(). */
+struct run {
+    char *data;
+    size_t len;
+    bool replied;
+    enum sending_result sent;
+};
+
+/* The bytes that went straight into the service's memory. True: go on with the others. */
+static bool
+run_direct(struct conn *conn, size_t direct, struct run *run)
+{
+    struct worker *worker = conn->worker;
+
+    conn->next = (uint8_t)worker->service->filled(conn->session, direct, &worker->outbox);
+    run->replied = !outbox_empty(&worker->outbox);
+    run->sent = deliver(conn);
+    if (run->sent != SENDING_DONE && run->len > 0 && conn->next == SERVICE_READ)
+        conn->next = SERVICE_AGAIN; /* the rest is here already: no event will tell */
+    return run->sent == SENDING_DONE && conn->next != SERVICE_CLOSE &&
+           (run->len > 0 || conn->next != SERVICE_READ);
+}
+
+static void
+run_commands(struct conn *conn, bool alone, struct run *run)
+{
+    struct worker *worker = conn->worker;
+    const struct service *service = worker->service;
+    unsigned budget = (unsigned)worker->net->parts.options->requests_per_event;
+    unsigned rounds = alone ? ROUNDS_ALONE : ROUNDS_SHARED;
+    bool more;
+
+    do {
+        size_t used = 0;
+        conn->next = (uint8_t)service->took(conn->session, run->data, run->len, budget,
+            &used, &worker->outbox);
+        assert(used <= run->len);
+        run->data += used;
+        run->len -= used;
+        run->replied |= !outbox_empty(&worker->outbox);
+        run->sent = deliver(conn);
+        more = conn->next == SERVICE_DRAIN || (conn->next == SERVICE_AGAIN && alone);
+    } while (more && run->sent == SENDING_DONE && --rounds > 0);
+}
+
+/* Starts or stops the time in which a command has to arrive. False: out of memory. */
+static bool
+time_command(struct conn *conn, bool replied)
+{
+    struct worker *worker = conn->worker;
+    struct hold *hold = conn->hold;
+    bool partial = conn->next == SERVICE_READ &&
+                   ((hold != NULL && hold->len > 0) ||
+                       worker->service->midway(conn->session));
+
+    if (!partial) {
+        if (hold != NULL)
+            hold->began = 0;
+        return true;
+    }
+    hold = hold_get(conn);
+    if (hold == NULL)
+        return false;
+    if (hold->began == 0 || replied || hold->arrived >= PARTIAL_RENEW) {
+        hold->began = worker->now;
+        hold->arrived = 0;
+    }
+    return true;
+}
+
+static void
+show(struct conn *conn, bool stuck)
+{
+    enum conn_state state = stuck ? CONN_WRITE
+        : conn->hold != NULL && conn->hold->len > 0
+        ? CONN_READ
+        : conn->worker->service->state(conn->session);
+
+    atomic_store_explicit(&conn->shown, (uint8_t)state, memory_order_relaxed);
+    atomic_store_explicit(
+        &conn->last_command, conn->worker->now, memory_order_relaxed);
+}
+
+bool
+conn_run(const struct job *job, bool alone)
+{
+    struct conn *conn = job->conn;
+    struct worker *worker = conn->worker;
+    struct run run = { .data = job->data, .len = job->len, .sent = SENDING_DONE };
+
+    assert(outbox_empty(&worker->outbox));
+    atomic_store_explicit(&conn->shown, CONN_PARSE, memory_order_relaxed);
+    if (job->direct == 0 || run_direct(conn, job->direct, &run))
+        run_commands(conn, alone, &run);
+    if (run.sent == SENDING_BROKEN) {
+        conn_close(conn);
+        return false;
+    }
+    bool stuck = run.sent == SENDING_STUCK;
+    if (conn->next == SERVICE_CLOSE && !stuck) {
+        finish(conn);
+        return false;
+    }
+    if (!keep(conn, run.data, conn->next == SERVICE_CLOSE ? 0 : run.len) ||
+        !time_command(conn, run.replied)) {
+        counter_add(&worker->counters.read_buf_oom, 1);
+        conn_close(conn);
+        return false;
+    }
+    show(conn, stuck);
+    hold_settle(conn);
+    if (stuck || conn->next == SERVICE_READ)
+        return false;
+    if (conn->next == SERVICE_AGAIN)
+        counter_add(&worker->counters.conn_yields, 1);
+    return true;
+}
+
+/* ---- Once a second -------------------------------------------------------------------- */
+
+void
+conn_check_idle(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    uint32_t timeout = (uint32_t)worker->net->parts.options->idle_timeout;
+    uint32_t last = atomic_load_explicit(&conn->last_command, memory_order_relaxed);
+
+    if (conn->hold != NULL && conn->hold->moved > last)
+        last = conn->hold->moved;
+    if (atomic_load_explicit(&conn->shown, memory_order_relaxed) == CONN_WATCH)
+        last = worker->now;
+    if (!conn->queued && worker->now > last && worker->now - last > timeout) {
+        counter_add(&worker->counters.idle_kicks, 1);
+        conn_close(conn);
+    } else if (last + timeout + 1 < worker->idle_next) {
+        worker->idle_next = last + timeout + 1;
+    }
+}
+
+void
+conn_check_hold(struct hold *hold)
+{
+    struct conn *conn = hold->conn;
+    struct worker *worker = conn->worker;
+    uint32_t now = worker->now;
+    uint32_t timeout = (uint32_t)worker->net->parts.options->partial_timeout;
+    uint32_t stalled = now > hold->moved ? now - hold->moved : 0;
+
+    if (conn->queued)
+        return;
+    bool late = hold->began != 0 && hold->backlog == NULL && timeout > 0 &&
+                now > hold->began && now - hold->began > timeout;
+    if (late || (stalled > 0 && worker->service->give_up(conn->session, stalled))) {
+        counter_add(&worker->counters.partial_kicks, 1);
+        conn_close(conn);
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * conn.h - one client's connection; inside src/net only.
+ *
+ * A connection that waits for its client owns nothing but struct conn, its session and
+ * what libevent keeps for a descriptor. All else - part of a command, replies that the
+ * socket did not take - is in a struct hold that comes and goes.
+ *
+ * What a connection does is decided in three places that don't know each other: here
+ * (read, or wait until the backlog is sent), in the session (line, value, stream), and in
+ * the outbox. `next` is the session's last word on how to go on.
+ *
+ * Used by its worker's thread only; fd, listener, last_command and shown may be read by
+ * others that hold the worker's mutex, under which connections come and go.
+ */
+#ifndef LARDER_NET_CONN_H
+#define LARDER_NET_CONN_H
+
+#include <event2/event_struct.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/service.h"
+#include "net/sending.h"
+
+struct worker;
+
+/* Part of a command (`bytes`), and replies that wait. */
+struct hold {
+    struct hold *next, *previous; /* of the worker's */
+    struct conn *conn;
+    char *bytes; /* input that the session left unused: `len` bytes from `at` */
+    uint32_t size, at, len;
+    uint32_t began;   /* second in which the command began to arrive; 0: none has */
+    uint32_t arrived; /* bytes since then */
+    uint32_t moved;   /* second in which bytes last went in or out */
+    struct backlog *backlog; /* NULL: all is sent, the connection reads */
+};
+
+struct conn {
+    struct event event;
+    struct worker *worker;
+    void *session;
+    struct hold *hold; /* NULL most of the time */
+    int fd;
+    uint32_t index;                 /* in worker->conns */
+    _Atomic uint32_t last_command;  /* second */
+    _Atomic uint8_t shown;          /* enum conn_state */
+    uint8_t listener;
+    uint8_t next;   /* enum service_next */
+    bool queued;    /* in worker->ready or worker->again */
+};
+
+/* 168 bytes are 176 of malloc()'s; with a session of up to 72 an idle client costs 256. */
+_Static_assert(sizeof(struct conn) <= 168, "an idle connection must stay small");
+
+/* What one connection brings into a turn. */
+struct job {
+    struct conn *conn;
+    char *data; /* in the worker's input, or in the hold */
+    size_t len;
+    size_t direct; /* bytes that went where want() said, before `data` */
+};
+
+/* A connection for `fd`, which it takes; NULL: no memory, or the service wants none, and
+ * `fd` is closed. */
+struct conn *conn_open(struct worker *worker, int fd, uint8_t listener);
+void conn_close(struct conn *conn);
+
+/*
+ * First step of a turn: sends what waits, then reads. `space` has room for CONN_SPACE
+ * bytes. True: *job_out is to be run; false: there is nothing to do, or the connection is
+ * closed and gone. */
+bool conn_gather(struct conn *conn, char *space, struct job *job_out);
+/* Last step: runs commands and sends replies. True: the connection wants another turn
+ * without waiting for its socket. It may be gone after false. `alone`: nobody waits. */
+bool conn_run(const struct job *job, bool alone);
+
+/* Closes it if it has been idle or stuck for too long, by worker->now. */
+void conn_check_idle(struct conn *conn);
+void conn_check_hold(struct hold *hold);
+
+/* Bytes a job may need in the worker's input: what was kept, and one read. */
+#define CONN_READ_SIZE 16384u
+#define CONN_KEPT_MAX  32768u
+#define CONN_SPACE     (CONN_READ_SIZE + CONN_KEPT_MAX)
+
+#endif

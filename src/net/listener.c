@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * listener.c - opening the sockets.
+ *
+ * Options are set on the listening socket only: Linux passes SO_KEEPALIVE and TCP_NODELAY
+ * on to what is accepted from it, which saves two system calls for each client.
+ */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "net/address.h"
+
+#define LISTEN_DEFAULT "127.0.0.1"
+#define STATUS_OS      71 /* EX_OSERR */
+#define ACTIVATION_FD  3  /* first descriptor passed by a service manager */
+
+static void
+set_option(int fd, int level, int name, int value, const char *what)
+{
+    if (setsockopt(fd, level, name, &value, sizeof value) != 0)
+        log_line(LOG_NOTICE, "setsockopt(%s): %s", what, strerror(errno));
+}
+
+static void
+set_mark(int fd, uint32_t mark)
+{
+    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
+        log_line(LOG_ALWAYS, "sock_cookie_id: setsockopt(SO_MARK): %s", strerror(errno));
+}
+
+/* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. */
+static bool
+add(struct listeners *listeners, int fd)
+{
+    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof name;
+
+    if (listeners->n == LISTENERS_MAX ||
+        getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+        close(fd);
+        return false;
+    }
+    struct listener *listener = &listeners->at[listeners->n++];
+    *listener = (struct listener){ .fd = fd, .family = name.ss_family };
+    if (name.ss_family == AF_INET)
+        listener->port = ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
+    else if (name.ss_family == AF_INET6)
+        listener->port = ntohs(((struct sockaddr_in6 *)(void *)&name)->sin6_port);
+    address_text((struct sockaddr *)&name, len, listener->address,
+        sizeof listener->address);
+    return true;
+}
+
+/* Sockets of a service manager: LISTEN_PID says for whom, LISTEN_FDS how many from
+ * descriptor 3 on. Both are taken away, lest a child takes them for its own. */
+static int
+adopt(struct listeners *listeners)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    int n = 0;
+
+    if (pid != NULL && count != NULL && atol(pid) == (long)getpid())
+        n = atoi(count);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    for (int fd = ACTIVATION_FD; fd < ACTIVATION_FD + n; fd++) {
+        int listens = 0;
+        socklen_t len = sizeof listens;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens) {
+            fprintf(stderr, "LISTEN_FDS: descriptor %d is not a listening socket\n", fd);
+            return -1;
+        }
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+        if (!add(listeners, fd))
+            return -1;
+        if (listeners->at[listeners->n - 1].family != AF_UNIX)
+            set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    }
+    return n;
+}
+
+/* A bound and listening socket, or -errno. */
+static int
+open_socket(const struct addrinfo *info, int port, const struct options *options)
+{
+    struct sockaddr_storage name;
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    assert(info->ai_addrlen <= sizeof name);
+    memcpy(&name, info->ai_addr, info->ai_addrlen);
+    if (info->ai_family == AF_INET6) {
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+        ((struct sockaddr_in6 *)(void *)&name)->sin6_port = htons((uint16_t)port);
+    } else {
+        ((struct sockaddr_in *)(void *)&name)->sin_port = htons((uint16_t)port);
+    }
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    set_mark(fd, options->sock_cookie_id);
+    if (bind(fd, (struct sockaddr *)&name, info->ai_addrlen) != 0 ||
+        listen(fd, options->backlog) != 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+/* -1, any free port: all addresses try to share the one that the first of them got. */
+static int
+open_any_port(const struct listeners *listeners, const struct addrinfo *info,
+    const struct options *options)
+{
+    int port = listeners->n > 0 ? listeners->at[0].port : 0;
+    int fd = port > 0 ? open_socket(info, port, options) : -EADDRINUSE;
+
+    return fd >= 0 ? fd : open_socket(info, 0, options);
+}
+
+/* An address that this machine's kernel cannot have is no reason not to serve the
+ * others of the same name. */
+static int
+open_entry(struct listeners *listeners, const struct address *address,
+    const struct options *options)
+{
+    const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
+    const char *shown = *address->host == '\0' ? "*" : address->host;
+    int port = address->port >= 0 ? address->port : options->port;
+    struct addrinfo *list, *info;
+    int opened = 0, failed = 0;
+
+    int error = getaddrinfo(*address->host == '\0' ? NULL : address->host,
+        *address->host == '\0' ? "0" : NULL, &hints, &list);
+    if (error != 0) {
+        fprintf(stderr, "getaddrinfo(): %s\n",
+            error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+        fprintf(stderr, "failed to listen on one of interface(s) %s: %s\n", shown,
+            gai_strerror(error));
+        return STATUS_OS;
+    }
+    for (info = list; info != NULL; info = info->ai_next) {
+        int fd = port == -1 ? open_any_port(listeners, info, options)
+                            : open_socket(info, port, options);
+        if (fd < 0) {
+            failed = -fd;
+            if (failed == EADDRINUSE)
+                fprintf(stderr, "bind(): %s\n", strerror(failed));
+        } else if (!add(listeners, fd)) {
+            failed = EMFILE;
+        } else {
+            opened++;
+        }
+    }
+    freeaddrinfo(list);
+    if (opened > 0)
+        return 0;
+    fprintf(stderr, "failed to listen on one of interface(s) %s: %s\n", shown,
+        strerror(failed != 0 ? failed : EADDRNOTAVAIL));
+    return STATUS_OS;
+}
+
+static int
+open_list(struct listeners *listeners, const struct options *options)
+{
+    const char *at = options->listen == NULL ? LISTEN_DEFAULT : options->listen;
+    char why[ADDRESS_WHY_MAX];
+    struct address address;
+
+    for (;; at++) {
+        size_t len = strcspn(at, ",;");
+        if (!address_parse(slice_of(at, len), &address, why)) {
+            fprintf(stderr, "%s\nfailed to listen on one of interface(s) %s\n", why,
+                options->listen == NULL ? LISTEN_DEFAULT : options->listen);
+            return STATUS_OS;
+        }
+        int status = open_entry(listeners, &address, options);
+        if (status != 0)
+            return status;
+        at += len;
+        if (*at == '\0')
+            return 0;
+    }
+}
+
+/* A socket file that a server left behind is in the way; anything else is left alone. */
+static void
+remove_stale(const char *path)
+{
+    struct stat stat;
+
+    if (lstat(path, &stat) == 0 && S_ISSOCK(stat.st_mode))
+        unlink(path);
+}
+
+static int
+open_unix(struct listeners *listeners, const struct options *options)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    const char *path = options->unix_socket;
+    struct stat stat;
+
+    if (strlen(path) >= sizeof name.sun_path) {
+        fprintf(stderr, "-s, --unix-socket: longer than %zu bytes: \"%s\"\n",
+            sizeof name.sun_path - 1, path);
+        return STATUS_OS;
+    }
+    memcpy(name.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        perror("socket()");
+        return STATUS_OS;
+    }
+    remove_stale(path);
+    set_mark(fd, options->sock_cookie_id);
+    /* By the mask and not by chmod(), so that it is never wider than asked for. */
+    mode_t mask = umask(~(mode_t)options->unix_mask & 0777);
+    int bound = bind(fd, (struct sockaddr *)&name, sizeof name);
+    int error = errno;
+    umask(mask);
+    if (bound != 0 || listen(fd, options->backlog) != 0) {
+        fprintf(stderr, "%s: %s\n", bound != 0 ? "bind()" : "listen()",
+            strerror(bound != 0 ? error : errno));
+        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", path,
+            strerror(bound != 0 ? error : errno));
+        close(fd);
+        return STATUS_OS;
+    }
+    if (!add(listeners, fd))
+        return STATUS_OS;
+    struct listener *listener = &listeners->at[listeners->n - 1];
+    if (lstat(path, &stat) == 0 && (listener->unlink_path = strdup(path)) != NULL) {
+        listener->device = stat.st_dev;
+        listener->inode = stat.st_ino;
+    }
+    return 0;
+}
+
+int
+listeners_open(struct listeners *listeners, const struct options *options)
+{
+    int status = 0;
+
+    listeners->n = 0;
+    int adopted = adopt(listeners);
+    if (adopted < 0)
+        status = STATUS_OS;
+    else if (adopted == 0 && options->unix_socket != NULL)
+        status = open_unix(listeners, options);
+    else if (adopted == 0 && options->port != 0)
+        status = open_list(listeners, options);
+    if (status != 0)
+        listeners_close(listeners);
+    return status;
+}
+
+void
+listeners_close(struct listeners *listeners)
+{
+    struct stat stat;
+
+    for (unsigned i = 0; i < listeners->n; i++) {
+        struct listener *listener = &listeners->at[i];
+        close(listener->fd);
+        if (listener->unlink_path == NULL)
+            continue;
+        if (lstat(listener->unlink_path, &stat) == 0 &&
+            stat.st_dev == listener->device && stat.st_ino == listener->inode)
+            unlink(listener->unlink_path);
+        free(listener->unlink_path);
+    }
+    listeners->n = 0;
+}
+
+void
+listeners_publish(const struct listeners *listeners)
+{
+    const char *path = getenv("MEMCACHED_PORT_FILENAME");
+    char *temporary;
+    FILE *file;
+
+    if (path == NULL || *path == '\0' || asprintf(&temporary, "%s.lck", path) < 0)
+        return;
+    file = fopen(temporary, "we");
+    if (file == NULL) {
+        fprintf(stderr, "Failed to open \"%s\": %s\n", temporary, strerror(errno));
+        free(temporary);
+        return;
+    }
+    for (unsigned i = 0; i < listeners->n; i++)
+        if (listeners->at[i].port != 0)
+            fprintf(file, "TCP %s: %d\n",
+                listeners->at[i].family == AF_INET6 ? "INET6" : "INET",
+                listeners->at[i].port);
+    if (fclose(file) != 0 || rename(temporary, path) != 0)
+        fprintf(stderr, "Failed to write \"%s\": %s\n", path, strerror(errno));
+    free(temporary);
+}

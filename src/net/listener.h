@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * listener.h - the sockets that clients connect to.
+ *
+ * A plain list of open sockets; accepting is acceptor.c's. Used by one thread.
+ */
+#ifndef LARDER_NET_LISTENER_H
+#define LARDER_NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/options.h"
+
+#define LISTENERS_MAX 64
+
+struct listener {
+    int fd;
+    int port;          /* 0 for a unix socket */
+    int family;        /* AF_INET, AF_INET6, AF_UNIX */
+    char address[112]; /* as `stats conns` shows it */
+    char *unlink_path; /* socket file to remove in the end, or NULL */
+    dev_t device;      /* which file that was, lest another server's be removed */
+    ino_t inode;
+};
+
+struct listeners {
+    unsigned n;
+    struct listener at[LISTENERS_MAX];
+};
+
+/* Opens what the options ask for, or takes what the service manager passed. 0, or the
+ * status to exit with; the reason was printed. */
+int listeners_open(struct listeners *listeners, const struct options *options);
+/* Closes them and removes socket files. */
+void listeners_close(struct listeners *listeners);
+/* Writes the ports to the file named by MEMCACHED_PORT_FILENAME, if it is set. */
+void listeners_publish(const struct listeners *listeners);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "net/inside.h"
+
+#define CACHE_LINE     64u
+#define CONNS_FIRST    64u
+#define ARRIVALS_FIRST 16u
+
+/* ---- Connections ---------------------------------------------------------------------- */
+
+void
+worker_note(struct worker *worker, struct conn *conn)
+{
+    if (conn->queued)
+        return;
+    conn->queued = true;
+    assert(worker->nready < worker->capacity);
+    worker->ready[worker->nready++] = conn;
+}
+
+/* Makes a list longer; the old one stays if there is no memory. */
+static bool
+lengthen(struct conn ***list, unsigned size)
+{
+    struct conn **longer = realloc(*list, size * sizeof *longer);
+
+    if (longer == NULL)
+        return false;
+    *list = longer;
+    return true;
+}
+
+bool
+worker_add_conn(struct worker *worker, struct conn *conn)
+{
+    bool done = true;
+
+    pthread_mutex_lock(&worker->mutex);
+    if (worker->nconns == worker->capacity) {
+        unsigned size = worker->capacity == 0 ? CONNS_FIRST : 2 * worker->capacity;
+        done = lengthen(&worker->conns, size) && lengthen(&worker->ready, size) &&
+               lengthen(&worker->again, size);
+        if (done)
+            worker->capacity = size;
+    }
+    if (done) {
+        conn->index = worker->nconns;
+        worker->conns[worker->nconns++] = conn;
+    }
+    pthread_mutex_unlock(&worker->mutex);
+    uint32_t due = worker->now + (uint32_t)worker->net->parts.options->idle_timeout + 1;
+    if (worker->idle_next > due)
+        worker->idle_next = due;
+    return done;
+}
+
+void
+worker_remove_conn(struct worker *worker, struct conn *conn)
+{
+    pthread_mutex_lock(&worker->mutex);
+    assert(worker->conns[conn->index] == conn);
+    struct conn *last = worker->conns[--worker->nconns];
+    worker->conns[conn->index] = last;
+    last->index = conn->index;
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+/* ---- Turns ------------------------------------------------------------------------------ */
+
+/* Works off ready connections from `at` on, as many as make a group. Returns where the
+ * next group begins. */
+static unsigned
+run_group(struct worker *worker, unsigned at)
+{
+    const struct service *service = worker->service;
+    struct job jobs[WORKER_GROUP];
+    unsigned njobs = 0;
+    size_t fill = 0;
+    bool any = false;
+
+    while (at < worker->nready && njobs < WORKER_GROUP &&
+           fill + CONN_SPACE <= WORKER_INPUT) {
+        struct conn *conn = worker->ready[at++];
+        char *space = worker->input + fill;
+        conn->queued = false;
+        if (!conn_gather(conn, space, &jobs[njobs]))
+            continue;
+        const struct job *job = &jobs[njobs++];
+        if (job->data == space)
+            fill += (job->len + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    }
+    for (unsigned i = 0; i < njobs; i++) {
+        if (jobs[i].len == 0)
+            continue;
+        service->look(jobs[i].conn->session, jobs[i].data, jobs[i].len);
+        any = true;
+    }
+    if (any)
+        service->looked(worker->lane);
+    bool alone = njobs == 1 && at == worker->nready && worker->nagain == 0;
+    for (unsigned i = 0; i < njobs; i++) {
+        if (!conn_run(&jobs[i], alone))
+            continue;
+        jobs[i].conn->queued = true;
+        worker->again[worker->nagain++] = jobs[i].conn;
+    }
+    return at;
+}
+
+/* Those who want another turn at once come first in it. */
+static void
+run_turn(struct worker *worker)
+{
+    struct conn **list = worker->ready;
+
+    for (unsigned at = 0; at < worker->nready;)
+        at = run_group(worker, at);
+    worker->ready = worker->again;
+    worker->nready = worker->nagain;
+    worker->again = list;
+    worker->nagain = 0;
+}
+
+static void
+run_tick(struct worker *worker)
+{
+    const struct options *options = worker->net->parts.options;
+    struct hold *hold, *next;
+
+    worker->now = clock_seconds(worker->net->parts.clock);
+    worker->service->lane_tick(worker->lane, worker->now);
+    for (hold = worker->holds; hold != NULL; hold = next) {
+        next = hold->next;
+        conn_check_hold(hold);
+    }
+    if (options->idle_timeout == 0 || worker->now < worker->idle_next)
+        return;
+    worker->idle_next = UINT32_MAX;
+    for (unsigned i = worker->nconns; i-- > 0;) /* the last one takes the place of a gone */
+        conn_check_idle(worker->conns[i]);
+}
+
+static void
+take_arrivals(struct worker *worker)
+{
+    struct arrival some[ARRIVALS_FIRST];
+    unsigned n;
+
+    do {
+        pthread_mutex_lock(&worker->arrivals_mutex);
+        n = worker->narrivals < ARRIVALS_FIRST ? worker->narrivals : ARRIVALS_FIRST;
+        worker->narrivals -= n;
+        if (n > 0)
+            memcpy(some, worker->arrivals + worker->narrivals, n * sizeof *some);
+        pthread_mutex_unlock(&worker->arrivals_mutex);
+        for (unsigned i = 0; i < n; i++)
+            conn_open(worker, some[i].fd, some[i].listener);
+    } while (n > 0);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct worker *worker = context;
+    uint64_t count;
+
+    (void)what;
+    ssize_t got = read(fd, &count, sizeof count);
+    (void)got; /* EAGAIN: nothing is lost, the flags tell */
+    take_arrivals(worker);
+    if (atomic_exchange(&worker->tick_due, false))
+        run_tick(worker);
+}
+
+static void
+loop_once(struct worker *worker)
+{
+    event_base_loop(worker->base, worker->nready > 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    run_turn(worker);
+}
+
+/* ---- The thread ------------------------------------------------------------------------- */
+
+static void
+on_stop_time(evutil_socket_t fd, short what, void *context)
+{
+    bool *over = context;
+
+    (void)fd;
+    (void)what;
+    *over = true;
+}
+
+/* Closes those who have nothing more to be sent, or all. */
+static void
+close_conns(struct worker *worker, bool all)
+{
+    if (all) {
+        for (unsigned i = 0; i < worker->nready; i++)
+            worker->ready[i]->queued = false;
+        worker->nready = 0;
+    }
+    for (unsigned i = worker->nconns; i-- > 0;) {
+        struct conn *conn = worker->conns[i];
+        bool busy = conn->queued || (conn->hold != NULL && conn->hold->backlog != NULL);
+        if (all || !busy)
+            conn_close(conn);
+    }
+}
+
+/* Commands that have arrived are run and their replies sent, within NET_STOP_MS. */
+static void
+wind_up(struct worker *worker)
+{
+    const struct timeval time = { .tv_usec = NET_STOP_MS * 1000 };
+    struct event timer;
+    bool over = false;
+
+    event_base_loop(worker->base, EVLOOP_NONBLOCK);
+    run_turn(worker);
+    evtimer_assign(&timer, worker->base, on_stop_time, &over);
+    over = evtimer_add(&timer, &time) != 0;
+    for (;;) {
+        close_conns(worker, over);
+        if (worker->nconns == 0)
+            break;
+        loop_once(worker);
+    }
+    evtimer_del(&timer);
+}
+
+static void *
+worker_main(void *context)
+{
+    struct worker *worker = context;
+    const struct net_parts *parts = &worker->net->parts;
+    char name[16];
+
+    snprintf(name, sizeof name, "worker-%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    worker->now = clock_seconds(parts->clock);
+    worker->lane = worker->service->lane_open(parts->service_context, worker->index);
+    worker->pins = (struct pin_release){ worker->service->release, worker->lane };
+    sem_post(&worker->started);
+    if (worker->lane == NULL)
+        return NULL;
+    while (!atomic_load(&worker->stop))
+        loop_once(worker);
+    wind_up(worker);
+    worker->service->lane_close(worker->lane);
+    return NULL;
+}
+
+int
+worker_init(struct worker *worker, struct net *net, unsigned index)
+{
+    worker->net = net;
+    worker->service = net->parts.service;
+    worker->index = index;
+    worker->wake_fd = -1;
+    pthread_mutex_init(&worker->mutex, NULL);
+    pthread_mutex_init(&worker->arrivals_mutex, NULL);
+    sem_init(&worker->started, 0, 0);
+    worker->input = malloc(WORKER_INPUT);
+    worker->outbox.bytes = malloc(OUTBOX_BYTES);
+    if (worker->input == NULL || worker->outbox.bytes == NULL)
+        return -ENOMEM;
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->wake_fd < 0)
+        return -errno;
+    /* Nothing here has timers, so libevent need not read the clock in every turn. */
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return -ENOMEM;
+    event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    worker->base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (worker->base == NULL ||
+        event_assign(&worker->wake_event, worker->base, worker->wake_fd,
+            EV_READ | EV_PERSIST, on_wake, worker) != 0 ||
+        event_add(&worker->wake_event, NULL) != 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int
+worker_start(struct worker *worker)
+{
+    int error = pthread_create(&worker->thread, NULL, worker_main, worker);
+
+    if (error != 0)
+        return -error;
+    worker->running = true;
+    while (sem_wait(&worker->started) != 0)
+        assert(errno == EINTR);
+    return worker->lane == NULL ? -ENOMEM : 0;
+}
+
+bool
+worker_give(struct worker *worker, int fd, uint8_t listener)
+{
+    bool done = true;
+
+    pthread_mutex_lock(&worker->arrivals_mutex);
+    if (worker->narrivals == worker->arrivals_size) {
+        unsigned size = worker->arrivals_size == 0 ? ARRIVALS_FIRST
+                                                   : 2 * worker->arrivals_size;
+        struct arrival *longer = realloc(worker->arrivals, size * sizeof *longer);
+        done = longer != NULL;
+        if (done) {
+            worker->arrivals = longer;
+            worker->arrivals_size = size;
+        }
+    }
+    if (done)
+        worker->arrivals[worker->narrivals++] = (struct arrival){ fd, listener };
+    pthread_mutex_unlock(&worker->arrivals_mutex);
+    if (done)
+        worker_wake(worker);
+    return done;
+}
+
+void
+worker_wake(struct worker *worker)
+{
+    uint64_t one = 1;
+    ssize_t put = write(worker->wake_fd, &one, sizeof one);
+
+    (void)put; /* EAGAIN: it is awake already */
+}
+
+void
+worker_join(struct worker *worker)
+{
+    if (!worker->running)
+        return;
+    pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+void
+worker_fini(struct worker *worker)
+{
+    assert(worker->nconns == 0);
+    assert(worker->holds == NULL);
+    for (unsigned i = 0; i < worker->narrivals; i++)
+        close(worker->arrivals[i].fd);
+    if (worker->base != NULL) {
+        if (event_initialized(&worker->wake_event))
+            event_del(&worker->wake_event);
+        event_base_free(worker->base);
+    }
+    if (worker->wake_fd >= 0)
+        close(worker->wake_fd);
+    free(worker->arrivals);
+    free(worker->conns);
+    free(worker->ready);
+    free(worker->again);
+    free(worker->input);
+    free(worker->outbox.bytes);
+    sem_destroy(&worker->started);
+    pthread_mutex_destroy(&worker->mutex);
+    pthread_mutex_destroy(&worker->arrivals_mutex);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * worker.h - a thread with an event loop and the connections it serves; inside src/net.
+ *
+ * A turn: libevent's callbacks do nothing but note which connections are ready; when the
+ * loop returns they are worked off in groups. A group is read into successive places of
+ * one large buffer, shown to the service as a whole (which may then fetch memory for all
+ * of it), and run one by one, each reply being sent at once.
+ */
+#ifndef LARDER_NET_WORKER_H
+#define LARDER_NET_WORKER_H
+
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/counters.h"
+#include "base/outbox.h"
+#include "base/service.h"
+#include "net/conn.h"
+
+struct net;
+
+/* A client on its way from the accepting thread. */
+struct arrival {
+    int fd;
+    uint8_t listener;
+};
+
+struct worker {
+    struct net *net;
+    const struct service *service;
+    unsigned index;
+    pthread_t thread;
+    bool running; /* the thread is to be joined */
+    sem_t started; /* posted when the lane is open, or could not be opened */
+
+    struct event_base *base;
+    struct event wake_event;
+    int wake_fd;
+    _Atomic bool tick_due; /* a second has passed */
+    _Atomic bool stop;
+
+    void *lane;
+    struct pin_release pins;
+    struct outbox outbox;
+    char *input; /* WORKER_INPUT bytes */
+
+    /* Connections to be worked off in this turn and in the next; room for all. */
+    struct conn **ready, **again;
+    unsigned nready, nagain;
+
+    uint32_t now;       /* clock_seconds() as of the last tick */
+    uint32_t idle_next; /* no connection can have been idle for too long before */
+    struct hold *holds;
+
+    pthread_mutex_t mutex; /* guards the next three, and conns from being closed */
+    struct conn **conns;
+    unsigned nconns, capacity; /* only the worker writes them */
+
+    pthread_mutex_t arrivals_mutex; /* guards the next three */
+    struct arrival *arrivals;
+    unsigned narrivals, arrivals_size;
+
+    struct counters counters;
+    counter kept_count, kept_bytes, backlog_count, backlog_bytes; /* gauges */
+};
+
+#define WORKER_INPUT (512u * 1024u)
+#define WORKER_GROUP 64u
+
+/* Prepares a worker; 0 or -errno. It is to be ended by worker_fini() in either case. */
+int worker_init(struct worker *worker, struct net *net, unsigned index);
+/* Starts its thread and waits until it serves. 0 or -errno. */
+int worker_start(struct worker *worker);
+/* Hands over a client. False: out of memory, and `fd` is still the caller's. */
+bool worker_give(struct worker *worker, int fd, uint8_t listener);
+/* Has its thread look at tick_due, stop and arrivals. Any thread. */
+void worker_wake(struct worker *worker);
+/* Waits for a stopped worker's thread. */
+void worker_join(struct worker *worker);
+/* Releases everything; the thread has ended. */
+void worker_fini(struct worker *worker);
+
+/* For conn.c: a connection becomes known to the worker, or leaves it. */
+bool worker_add_conn(struct worker *worker, struct conn *conn);
+void worker_remove_conn(struct worker *worker, struct conn *conn);
+/* Notes a connection as ready. */
+void worker_note(struct worker *worker, struct conn *conn);
+
+#endif
