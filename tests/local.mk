@@ -28,9 +28,9 @@ tests_cmd_check_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(CHECK
 
 # admin
 if HAVE_CHECK
-check_PROGRAMS += tests/admin/check_commands tests/admin/check_dump \
+check_PROGRAMS += tests/admin/check_commands tests/admin/check_crowd tests/admin/check_dump \
 	tests/admin/check_prefix tests/admin/check_stats
-TESTS += tests/admin/check_commands tests/admin/check_dump \
+TESTS += tests/admin/check_commands tests/admin/check_crowd tests/admin/check_dump \
 	tests/admin/check_prefix tests/admin/check_stats
 endif
 admin_fixture = tests/admin/fixture.c tests/admin/fixture.h
@@ -38,6 +38,9 @@ admin_test_libs = libadmin.a libstore.a libbase.a $(CHECK_LIBS)
 tests_admin_check_commands_SOURCES = tests/admin/check_commands.c $(admin_fixture)
 tests_admin_check_commands_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_admin_check_commands_LDADD = $(admin_test_libs)
+tests_admin_check_crowd_SOURCES = tests/admin/check_crowd.c $(admin_fixture)
+tests_admin_check_crowd_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_crowd_LDADD = $(admin_test_libs)
 tests_admin_check_dump_SOURCES = tests/admin/check_dump.c $(admin_fixture)
 tests_admin_check_dump_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_admin_check_dump_LDADD = $(admin_test_libs)

@@ -54,6 +54,14 @@ baseline_fini(struct baseline *baseline)
     pthread_mutex_destroy(&baseline->lock);
 }
 
+/* Items are counted up by one thread and down by another; while they are summed, the
+ * difference can look like a little less than nothing. */
+static uint64_t
+not_negative(uint64_t gauge)
+{
+    return gauge > INT64_MAX ? 0 : gauge;
+}
+
 static void
 read_figures(const struct admin_parts *parts, struct figures *figures)
 {
@@ -61,6 +69,8 @@ read_figures(const struct admin_parts *parts, struct figures *figures)
     parts->counts(parts->context, &figures->counts);
     parts->connections(parts->context, &figures->conns);
     store_totals(parts->store, &figures->totals);
+    figures->totals.items = not_negative(figures->totals.items);
+    figures->totals.bytes = not_negative(figures->totals.bytes);
 }
 
 void
@@ -105,6 +115,8 @@ baseline_class(struct baseline *baseline, const struct admin_parts *parts,
     memset(&counts, 0, sizeof counts);
     pthread_mutex_lock(&baseline->lock);
     store_class_totals(parts->store, id, clock_seconds(parts->clock), totals_out);
+    totals_out->items = not_negative(totals_out->items);
+    totals_out->mem_requested = not_negative(totals_out->mem_requested);
 #define SUBTRACT(name) totals_out->name -= before->name;
     CLASS_COUNTERS(SUBTRACT)
 #undef SUBTRACT

@@ -48,8 +48,8 @@ word_decimal(const struct words *words, unsigned i, double *number_out)
 
 /* ---- slabs ------------------------------------------------------------------------- */
 
-/* Class 0, in memcached the pool of free pages, has none that a class would not take by
- * itself. */
+/* Class 0 is the pool of free pages. It can be given a page; it has none to spare, as a
+ * class takes from it by itself. */
 static enum store_move
 move_page(struct ask *ask, int32_t from, int32_t to)
 {
@@ -60,7 +60,7 @@ move_page(struct ask *ask, int32_t from, int32_t to)
         return STORE_MOVE_SAME;
     if (from < -1 || from > last || to < 0 || to > last)
         return STORE_MOVE_BAD_CLASS;
-    if (from == 0 || to == 0)
+    if (from == 0)
         return STORE_MOVE_NO_SPARE;
     return store_move_page(
         store, ask->request->thread, from, to, clock_seconds(ask->admin->parts.clock));

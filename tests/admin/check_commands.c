@@ -48,6 +48,7 @@ static const struct exchange EXCHANGES[] = {
     { "slabs reassign 200 200", "SAME src and dst class are identical\r\n" },
     { "slabs reassign 3 4", "NOSPARE source class has no spare pages\r\n" },
     { "slabs reassign 0 1", "NOSPARE source class has no spare pages\r\n" },
+    { "slabs reassign 1 0", "NOSPARE source class has no spare pages\r\n" },
     { "slabs reassign 1 200", "BADCLASS invalid src or dst class id\r\n" },
     { "slabs reassign 200 1", "BADCLASS invalid src or dst class id\r\n" },
     { "slabs reassign -2 1", "BADCLASS invalid src or dst class id\r\n" },
@@ -323,6 +324,12 @@ START_TEST(a_page_moves_between_classes)
     ck_assert_str_eq(fixture_ask(&fixture, command), "OK\r\n");
     fixture_ask(&fixture, "stats");
     ck_assert_str_eq(fixture_stat(&fixture, "slabs_moved"), "1");
+    snprintf(command, sizeof command, "slabs reassign %u 0", id);
+    ck_assert_str_eq(fixture_ask(&fixture, command), "OK\r\n");
+    snprintf(command, sizeof command, "slabs reassign -1 %u", id + 2);
+    ck_assert_str_eq(fixture_ask(&fixture, command), "OK\r\n");
+    fixture_ask(&fixture, "stats");
+    ck_assert_str_eq(fixture_stat(&fixture, "slabs_moved"), "3");
     fixture_close(&fixture);
 }
 END_TEST
@@ -342,6 +349,8 @@ START_TEST(a_crawl_reclaims_what_has_expired)
     fixture_ask(&fixture, "stats");
     ck_assert_str_eq(fixture_stat(&fixture, "curr_items"), "1");
     ck_assert_str_eq(fixture_stat(&fixture, "crawler_reclaimed"), "1");
+    ck_assert_str_eq(fixture_stat(&fixture, "expired_unfetched"), "1");
+    ck_assert_str_eq(fixture_stat(&fixture, "evictions"), "0");
     ck_assert_str_ne(fixture_stat(&fixture, "lru_crawler_starts"), "0");
     fixture_close(&fixture);
 }

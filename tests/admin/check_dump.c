@@ -164,7 +164,8 @@ fill(struct fixture *fixture, unsigned n)
 
 /* Every item once, in pieces of at most an outbox. */
 static void
-check_all_dumped(struct fixture *fixture, const char *command, const char *start, unsigned n)
+check_all_dumped(struct fixture *fixture, const char *command, const char *start,
+    unsigned n)
 {
     const char *heard = fixture_ask(fixture, command);
     bool *seen = calloc(n, sizeof *seen);
@@ -337,8 +338,8 @@ START_TEST(dumps_run_side_by_side_while_items_come_and_go)
         more = fixture_fill(&fixture, slow);
     }
     slow->close(slow);
-    ck_assert_uint_eq(count_lines(heard, "mg key:") + count_lines(fixture.reply, "mg key:"),
-        n);
+    ck_assert_uint_eq(
+        count_lines(heard, "mg key:") + count_lines(fixture.reply, "mg key:"), n);
     free(heard);
     fixture_close(&fixture);
 }

@@ -102,8 +102,8 @@ START_TEST(the_longest_prefix_and_bytes_of_any_kind_are_kept)
     key[KEY_LEN_MAX - 1] = ':';
     key[KEY_LEN_MAX] = '\0';
     set(&fixture, key);
-    snprintf(expected, sizeof expected, "PREFIX %.249s get 0 hit 0 set 1 del 0\r\nEND\r\n",
-        key);
+    snprintf(expected, sizeof expected,
+        "PREFIX %.249s get 0 hit 0 set 1 del 0\r\nEND\r\n", key);
     ck_assert_str_eq(fixture_ask(&fixture, "stats detail dump"), expected);
     fixture_ask(&fixture, "stats reset");
     set(&fixture, "\xff\x01:");
@@ -190,7 +190,8 @@ START_TEST(no_count_is_lost_between_threads)
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     fixture_ask(&fixture, "stats detail dump");
-    ck_assert_ptr_nonnull(strstr(fixture.reply, "PREFIX all get 0 hit 0 set 80000 del 0"));
+    ck_assert_ptr_nonnull(
+        strstr(fixture.reply, "PREFIX all get 0 hit 0 set 80000 del 0"));
     ck_assert_ptr_nonnull(
         strstr(fixture.reply, "PREFIX even get 40000 hit 40000 set 0 del 0"));
     fixture_close(&fixture);

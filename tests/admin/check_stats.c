@@ -33,8 +33,8 @@ static const char GENERAL[] =
     "read_buf_count read_buf_bytes read_buf_bytes_free read_buf_oom reserved_fds cmd_get "
     "cmd_set cmd_flush cmd_touch cmd_meta get_hits get_misses get_expired get_flushed "
     "delete_misses delete_hits incr_misses incr_hits decr_misses decr_hits cas_misses "
-    "cas_hits cas_badval touch_hits touch_misses store_too_large store_no_memory auth_cmds "
-    "auth_errors bytes_read bytes_written limit_maxbytes accepting_conns "
+    "cas_hits cas_badval touch_hits touch_misses store_too_large store_no_memory "
+    "auth_cmds auth_errors bytes_read bytes_written limit_maxbytes accepting_conns "
     "listen_disabled_num time_in_listen_disabled_us threads conn_yields hash_power_level "
     "hash_bytes hash_is_expanding slab_reassign_rescues slab_reassign_chunk_rescues "
     "slab_reassign_inline_reclaim slab_reassign_busy_items slab_reassign_busy_deletes "
@@ -134,7 +134,8 @@ START_TEST(every_line_parses_as_exporters_do_it)
     }
     fixture_ask(&fixture, "stats");
     for (unsigned i = 0; i < 2; i++) {
-        const char *time = fixture_stat(&fixture, i == 0 ? "rusage_user" : "rusage_system");
+        const char *time =
+            fixture_stat(&fixture, i == 0 ? "rusage_user" : "rusage_system");
         size_t seconds = strspn(time, "0123456789");
         ck_assert_uint_gt(seconds, 0);
         ck_assert_int_eq(time[seconds], '.');
@@ -399,7 +400,8 @@ START_TEST(items_and_slabs_show_classes_in_use)
 
     fixture_ask(&fixture, "stats items");
     for (const char *at = ITEMS; *at != '\0'; at += strcspn(at, " ") + 1)
-        sprintf(expected + strlen(expected), "items:%u:%.*s ", id, (int)strcspn(at, " "), at);
+        sprintf(expected + strlen(expected), "items:%u:%.*s ", id,
+            (int)strcspn(at, " "), at);
     names = names_of(&fixture);
     ck_assert_str_eq(names, expected);
     free(names);

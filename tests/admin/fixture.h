@@ -24,7 +24,7 @@ struct fixture {
     const struct conn_info *infos;
     unsigned ninfos;
     /* What it was told. */
-    unsigned verbosity;
+    _Atomic unsigned verbosity;
     unsigned shutdowns;
     bool graceful;
 
