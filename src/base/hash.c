@@ -45,11 +45,15 @@ rotate(uint64_t x, unsigned bits)
 
 /* The last, partial word: the length's low byte on top, then the remaining bytes. */
 static inline uint64_t
-sip_tail(const char *data, size_t len)
+sip_tail(const char *data, size_t len, size_t rest)
 {
     uint64_t word = (uint64_t)len << 56;
 
-    for (size_t i = 0, rest = len & 7; i < rest; i++)
+    if (rest == 0)
+        return word;
+    if (len >= 8) /* read backwards from the end, and push out what was hashed before */
+        return word | load_le(data + rest - 8) >> (8 * (8 - rest));
+    for (size_t i = 0; i < rest; i++)
         word |= (uint64_t)(unsigned char)data[i] << (8 * i);
     return word;
 }
@@ -70,7 +74,7 @@ sip13(const struct hash_key *key, const char *data, size_t len)
         SIP_ROUND(v0, v1, v2, v3);
         v0 ^= word;
     }
-    word = sip_tail(data, len);
+    word = sip_tail(data, len, len & 7);
     v3 ^= word;
     SIP_ROUND(v0, v1, v2, v3);
     v0 ^= word;
