@@ -48,19 +48,36 @@ num_i64(struct slice text, size_t chars_max, int64_t *number_out)
     return true;
 }
 
+static const char PAIRS[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
+static size_t
+digits_of(uint64_t number)
+{
+    size_t digits = 1;
+
+    for (; number >= 10000; number /= 10000)
+        digits += 4;
+    return digits + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
 char *
 num_put(char *to, uint64_t number)
 {
-    char digits[NUM_U64_MAX];
-    char *first = digits + NUM_U64_MAX;
-    size_t len;
+    char *end, *at;
 
-    do {
-        *--first = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    len = (size_t)(digits + NUM_U64_MAX - first);
-    for (size_t i = 0; i < len; i++)
-        to[i] = first[i];
-    return to + len;
+    if (number < 10) {
+        *to = (char)('0' + number);
+        return to + 1;
+    }
+    end = at = to + digits_of(number);
+    for (; number >= 100; number /= 100)
+        memcpy(at -= 2, PAIRS + number % 100 * 2, 2);
+    if (number >= 10)
+        memcpy(at - 2, PAIRS + number * 2, 2);
+    else
+        at[-1] = (char)('0' + number);
+    return end;
 }

@@ -78,16 +78,23 @@ ahead_find(const struct ahead_table *table, struct ahead_range *range, const cha
     return NULL;
 }
 
+/* The row of the key that begins at `at`, or NULL. It also says where the key ends. */
+static inline const struct ahead_row *
+ahead_key(const struct ahead_table *table, struct ahead_range *range, const char *at)
+{
+    const struct ahead_row *row = ahead_find(table, range, at);
+
+    return row != NULL && row->line_len == 0 ? row : NULL;
+}
+
 /* The hash of a key of the input, from its row if there is one. */
 static inline uint64_t
 ahead_hash(const struct ahead_table *table, const struct store *store,
     struct ahead_range *range, struct slice key)
 {
-    const struct ahead_row *row = ahead_find(table, range, key.data);
+    const struct ahead_row *row = ahead_key(table, range, key.data);
 
-    if (row != NULL && row->line_len == 0 && row->key_len == key.len)
-        return row->hash;
-    return store_hash(store, key);
+    return row != NULL && row->key_len == key.len ? row->hash : store_hash(store, key);
 }
 
 #endif

@@ -46,12 +46,6 @@ cmd_counts(struct cmd_context *context, struct counts *counts)
     pthread_mutex_unlock(&context->lanes_lock);
 }
 
-struct counters *
-cmd_lane_counters(void *lane)
-{
-    return &((struct lane *)lane)->counters;
-}
-
 void *
 lane_open(void *p, unsigned index)
 {

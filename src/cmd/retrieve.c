@@ -261,6 +261,32 @@ look_further(struct turn *turn)
         turn->at, (size_t)(turn->end - turn->at), true);
 }
 
+/* The next key and its hash, from the look-ahead if that got so far. */
+static enum text_key
+next_key(struct turn *turn, const char **cursor, struct slice *key, uint64_t *hash)
+{
+    struct ahead_range *range = &turn->session->ahead;
+    const struct ahead_table *table = &turn->lane->ahead;
+    const struct ahead_row *row;
+    const char *at = turn->at;
+    enum text_key result;
+
+    while (at < turn->end && *at == ' ')
+        at++;
+    row = ahead_key(table, range, at);
+    if (row != NULL) {
+        *key = slice_of(at, row->key_len);
+        *hash = row->hash;
+        *cursor = at + row->key_len;
+        return TEXT_KEY;
+    }
+    *cursor = at;
+    result = text_next_key(cursor, turn->end, key);
+    if (result == TEXT_KEY)
+        *hash = store_hash(turn->lane->store, *key);
+    return result;
+}
+
 enum step
 retrieve_keys(struct turn *turn)
 {
@@ -268,16 +294,16 @@ retrieve_keys(struct turn *turn)
     enum verb verb = (enum verb)session->verb;
 
     for (;;) {
-        const char *cursor = turn->at;
+        const char *cursor;
         struct slice key;
-        uint64_t hash;
+        uint64_t hash = 0;
 
         if (turn->budget == 0)
             return STEP_AGAIN;
         if (outbox_room(turn->out) < TEXT_LINE_ROOM)
             return STEP_DRAIN;
         look_further(turn);
-        switch (text_next_key(&cursor, turn->end, &key)) {
+        switch (next_key(turn, &cursor, &key, &hash)) {
         case TEXT_KEY_CUT:
             turn->at = cursor;
             return STEP_READ;
@@ -289,7 +315,6 @@ retrieve_keys(struct turn *turn)
         case TEXT_KEY:
             break;
         }
-        hash = ahead_hash(&turn->lane->ahead, turn->lane->store, &session->ahead, key);
         switch (get_key(turn, key, hash, verb)) {
         case GOT_IT:
             turn->at = cursor;

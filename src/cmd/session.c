@@ -476,8 +476,6 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
     do
         step = take_step(&turn);
     while (step == STEP_ON);
-    if (step == STEP_AGAIN)
-        counter_add(&lane->counters.conn_yields, 1);
     session->ahead.turn = 0;
     *used_out = step == STEP_CLOSE ? len : (size_t)(turn.at - data);
     return next_of(step);

@@ -54,8 +54,4 @@ void cmd_service(struct service *service_out);
 /* Sums what all lanes have counted since the start. Any thread. */
 void cmd_counts(struct cmd_context *context, struct counts *counts_out);
 
-/* The counters of a lane, for what its worker thread counts outside of commands. Only
- * that thread may add to them. */
-struct counters *cmd_lane_counters(void *lane);
-
 #endif

@@ -44,13 +44,14 @@ enum text_shape {
 
 struct verb_row {
     const char *word;
+    char first;
     uint8_t len;
     uint8_t verb;
     uint8_t shape;
 };
 
 static const struct verb_row VERBS[] = {
-#define VERB(name, word, shape) { word, sizeof(word) - 1, VERB_##name, SHAPE_##shape },
+#define VERB(name, word, shape) { word, (word)[0], sizeof(word) - 1, VERB_##name, SHAPE_##shape },
 #include "proto/verbs.def"
 #undef VERB
 };
@@ -63,30 +64,42 @@ struct cursor {
 
 #define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Non-zero where a byte of `word` is zero; exact for the lowest such byte. */
+/* Non-zero where a byte of `word` is a blank or less; exact for the lowest such byte. */
 static inline uint64_t
-zero_bytes(uint64_t word)
+low_bytes(uint64_t word)
 {
-    return (word - EACH_BYTE(0x01u)) & ~word & EACH_BYTE(0x80u);
+    return (word - EACH_BYTE(0x21u)) & ~word & EACH_BYTE(0x80u);
 }
 
+static inline bool
+ends_word(char byte)
+{
+    return byte == ' ' || byte == '\n';
+}
+
+/*
+ * Eight bytes at a time up to the first control byte or blank, which mostly is the end or
+ * the CR before it; from there by bytes, because others may be part of a key.
+ */
 const char *
 text_word_end(const char *at, const char *end)
 {
     while (end - at >= 8) {
-        uint64_t word, hit;
+        uint64_t word, low;
 
         memcpy(&word, at, sizeof word);
-        hit = zero_bytes(word ^ EACH_BYTE(0x20u)) | zero_bytes(word ^ EACH_BYTE(0x0au));
-        if (hit == 0) {
+        low = low_bytes(word);
+        if (low == 0) {
             at += 8;
             continue;
         }
-        if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-            break;
-        return at + (__builtin_ctzll(hit) >> 3);
+        if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+            at += __builtin_ctzll(low) >> 3;
+        if (ends_word(*at))
+            return at;
+        at++;
     }
-    while (at < end && *at != ' ' && *at != '\n')
+    while (at < end && !ends_word(*at))
         at++;
     return at;
 }
@@ -110,13 +123,37 @@ next_word(struct cursor *cursor)
     return slice_of(from, (size_t)(cursor->at - from));
 }
 
-/* Is the last word of the line, other than its first, "noreply"? */
+/* A word of few digits, as nearly all numbers are. False: something else stands there,
+ * and the cursor has not moved. */
+static inline bool
+next_short_number(struct cursor *cursor, uint32_t *number_out)
+{
+    const char *at = cursor->at, *first;
+    uint32_t number = 0;
+
+    while (at < cursor->end && *at == ' ')
+        at++;
+    for (first = at; at < cursor->end && at - first < 10; at++) {
+        unsigned digit = (unsigned)(unsigned char)*at - '0';
+
+        if (digit > 9)
+            break;
+        number = number * 10 + digit;
+    }
+    if (at == first || at - first > 9 || (at < cursor->end && *at != ' '))
+        return false;
+    cursor->at = at;
+    *number_out = number;
+    return true;
+}
+
+/* Is the last word from `line` on, other than one at its very beginning, "noreply"? */
 static bool
 ends_in_noreply(const char *line, const char *end)
 {
     const struct slice word = SLICE(" noreply");
 
-    return (size_t)(end - line) > word.len &&
+    return (size_t)(end - line) >= word.len &&
            memcmp(end - word.len, word.data, word.len) == 0;
 }
 
@@ -173,33 +210,54 @@ good_key(struct slice key)
     return key.len > 0 && key.len <= COMMAND_KEY_MAX;
 }
 
+/* The three numbers of a storage line. False: no length that makes sense. `good_out` says
+ * whether the other two do. */
+static bool
+parse_store_numbers(struct cursor *cursor, struct command *command, bool *good_out)
+{
+    struct cursor start = *cursor;
+    struct slice flags, exptime, length;
+    uint32_t seconds;
+    int64_t len;
+
+    if (next_short_number(cursor, &command->client_flags) &&
+        next_short_number(cursor, &seconds) &&
+        next_short_number(cursor, &command->value_len)) {
+        command->exptime = seconds;
+        *good_out = true;
+        return true;
+    }
+    *cursor = start;
+    flags = next_word(cursor);
+    exptime = next_word(cursor);
+    length = next_word(cursor);
+    if (!num_i64(length, SHORT_DIGITS, &len) || len < 0 || len > COMMAND_VALUE_MAX)
+        return false;
+    command->value_len = (uint32_t)len;
+    *good_out = flags_32(flags, &command->client_flags) &&
+                exptime_64(exptime, &command->exptime);
+    return true;
+}
+
 static void
 parse_store(struct cursor *cursor, struct command *command)
 {
     struct slice key = next_word(cursor);
-    struct slice flags = next_word(cursor);
-    struct slice exptime = next_word(cursor);
-    struct slice length = next_word(cursor);
     struct slice unique = { NULL, 0 };
-    int64_t value_len;
+    const char *behind;
+    bool good;
 
     command->error = OUTCOME_BAD_LINE;
-    /* These two are answered even after noreply: nobody knows what follows. */
-    if (length.len == 0)
+    /* This is answered even after noreply: nobody knows what follows. */
+    if (!parse_store_numbers(cursor, command, &good))
         return;
-    if (!num_i64(length, SHORT_DIGITS, &value_len) || value_len < 0 ||
-        value_len > COMMAND_VALUE_MAX)
-        return;
-    command->value_len = (uint32_t)value_len;
+    behind = cursor->at;
     command->swallow = true;
     if (command->verb == VERB_CAS)
         unique = next_word(cursor);
-    command->noreply = ends_in_noreply(length.data, cursor->end);
-    if (!good_key(key))
-        return;
-    if (!flags_32(flags, &command->client_flags))
-        return;
-    if (!exptime_64(exptime, &command->exptime))
+    if (behind < cursor->end)
+        command->noreply = ends_in_noreply(behind, cursor->end);
+    if (!good || !good_key(key))
         return;
     if (command->verb == VERB_CAS && !num_u64(unique, LONG_DIGITS, &command->number))
         return;
@@ -295,10 +353,13 @@ is_http(const char *line, const char *end)
 static const struct verb_row *
 find_verb(struct slice word)
 {
+    if (word.len == 0)
+        return NULL;
     for (size_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++) {
         const struct verb_row *row = &VERBS[i];
 
-        if (row->len == word.len && memcmp(row->word, word.data, word.len) == 0)
+        if (row->first == word.data[0] && row->len == word.len &&
+            memcmp(row->word, word.data, word.len) == 0)
             return row;
     }
     return NULL;

@@ -49,17 +49,6 @@ text_put_version(struct outbox *out, const char *version)
     outbox_put(out, "\r\n", 2);
 }
 
-/* Most flags and many lengths have one or two digits. */
-static inline char *
-put_u32(char *to, uint32_t number)
-{
-    if (number < 10) {
-        *to = (char)('0' + number);
-        return to + 1;
-    }
-    return num_put(to, number);
-}
-
 char *
 text_put_value(char *to, const struct text_value *value)
 {
@@ -69,9 +58,9 @@ text_put_value(char *to, const struct text_value *value)
     memcpy(to, value->key.data, value->key.len);
     to += value->key.len;
     *to++ = ' ';
-    to = put_u32(to, value->client_flags);
+    to = num_put(to, value->client_flags);
     *to++ = ' ';
-    to = put_u32(to, value->value_len);
+    to = num_put(to, value->value_len);
     if (value->with_cas) {
         *to++ = ' ';
         to = num_put(to, value->cas);
