@@ -338,6 +338,72 @@ START_TEST(a_forbidden_flush_does_nothing_but_count)
 }
 END_TEST
 
+/* ---- Looking ahead ------------------------------------------------------------------- */
+
+/* What the look-ahead takes for a command or a length may be part of a value. */
+START_TEST(a_value_that_looks_like_commands_is_a_value)
+{
+    static const char SAID[] =
+        "set a 0 0 16\r\nget b\r\nget c d\r\n\r\nset b 0 0 3 1\r\nb\r\n\r\n"
+        "get b\r\nset c 0 0 14 99999\r\nset a 0 0 2\r\nx\r\nget a\r\nget c b\r\n";
+    static const char HEARD[] =
+        "STORED\r\nSTORED\r\nVALUE b 0 3\r\nb\r\n\r\nEND\r\nSTORED\r\n"
+        "VALUE a 0 16\r\nget b\r\nget c d\r\n\r\nEND\r\n"
+        "VALUE c 0 14\r\nset a 0 0 2\r\nx\r\nVALUE b 0 3\r\nb\r\n\r\nEND\r\n";
+
+    talk_expect(&talk, SAID, HEARD);
+    talk.chunk = 5;
+    talk_expect(&talk, SAID, HEARD);
+    talk.chunk = 0;
+    talk.budget = 1;
+    talk_expect(&talk, SAID, HEARD);
+}
+END_TEST
+
+/* A worker looks over the input of all ready connections before it runs any. */
+START_TEST(connections_of_a_group_do_not_mix)
+{
+    enum { GROUP = 8, KEYS = 60 };
+    struct talk talks[GROUP];
+    static char input[GROUP][KEYS * 12];
+    size_t len[GROUP] = { 0 };
+    struct service *service = &stage.service;
+
+    for (unsigned i = 0; i < GROUP; i++) {
+        talk_open(&talks[i], &stage);
+        for (unsigned k = 0; k < KEYS; k++)
+            len[i] += (size_t)sprintf(input[i] + len[i], "incr n%u 1\r\n", (k * 7 + i) % 10);
+    }
+    for (unsigned k = 0; k < 10; k++) {
+        char set[64];
+
+        snprintf(set, sizeof set, "set n%u 0 0 1 noreply\r\n0\r\n", k);
+        talk_say_text(&talk, set);
+    }
+    for (unsigned i = 0; i < GROUP; i++)
+        service->look(talks[i].session, input[i], len[i]);
+    service->looked(stage.lane);
+    for (unsigned i = 0; i < GROUP; i++) {
+        size_t used;
+
+        ck_assert_int_eq(service->took(talks[i].session, input[i], len[i], 100, &used,
+                             &stage.out),
+            SERVICE_READ);
+        ck_assert_uint_eq(used, len[i]);
+        stage.out.used = 0;
+    }
+    for (unsigned k = 0; k < 10; k++) {
+        char get[64], got[64];
+
+        snprintf(get, sizeof get, "get n%u\r\n", k);
+        snprintf(got, sizeof got, "VALUE n%u 0 2\r\n48\r\nEND\r\n", k);
+        talk_expect(&talk, get, got);
+    }
+    for (unsigned i = 0; i < GROUP; i++)
+        talk_close(&talks[i]);
+}
+END_TEST
+
 /* ---- Long lines --------------------------------------------------------------------- */
 
 START_TEST(an_overlong_line_closes_the_connection)
@@ -1028,6 +1094,8 @@ conversations(void)
     tcase_add_test(tc, gat_and_touch_move_the_expiry);
     tcase_add_test(tc, a_flush_takes_effect_when_it_says);
     tcase_add_test(tc, a_forbidden_flush_does_nothing_but_count);
+    tcase_add_test(tc, a_value_that_looks_like_commands_is_a_value);
+    tcase_add_test(tc, connections_of_a_group_do_not_mix);
     tcase_add_test(tc, commands_are_counted_where_stats_shows_them);
     tcase_add_test(tc, a_closed_lane_still_counts);
     return tc;
