@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ahead.h - hashes and prefetches of keys that will be needed in a moment; inside src/cmd.
+ * ahead.h - hashes and prefetches of keys that will be needed in a moment; inside
+ * src/cmd only.
  *
  * The rows of a table name places in input that has arrived. They are hints: whoever uses
  * one checks that it stands at the very byte he is at, and computes the hash himself if
@@ -41,7 +42,8 @@ struct ahead_table {
     bool closed;      /* looked() was called: the next look() begins a new group */
     unsigned used;    /* rows of the group */
     unsigned lines;   /* commands to look ahead for one connection */
-    struct ahead_row rows[AHEAD_GROUP + AHEAD_SESSION]; /* the last ones are took()'s own */
+    /* Those of the group, then those that took() makes for itself. */
+    struct ahead_row rows[AHEAD_GROUP + AHEAD_SESSION];
 };
 
 void ahead_init(struct ahead_table *table, unsigned requests_per_event);

@@ -344,11 +344,12 @@ retrieve_value(struct turn *turn)
     session->pins_out = true;
     while (session->left > 0) {
         unsigned room = OUTBOX_REFS - out->nrefs;
+        unsigned max = room < RUNS_AT_ONCE ? room : RUNS_AT_ONCE;
         unsigned got;
 
         if (room == 0)
             return STEP_DRAIN;
-        got = store_pin_next(session->pin, runs, room < RUNS_AT_ONCE ? room : RUNS_AT_ONCE);
+        got = store_pin_next(session->pin, runs, max);
         assert(got > 0);
         for (unsigned i = 0; i < got; i++) {
             assert(runs[i].iov_len <= session->left);

@@ -30,7 +30,7 @@ _Static_assert(REPLY_ROOM >= CMD_VERSION_MAX + 16, "the version must fit");
 
 /* ---- One command ------------------------------------------------------------------- */
 
-/* The value of a small storage command is part of the input; it runs when all is there. */
+/* The value of a small storage command is part of the input and has come in full. */
 static enum step
 run_small_store(struct turn *turn, const struct command *command, const char *value)
 {
@@ -242,7 +242,7 @@ run_command(struct turn *turn, const struct command *command, const char *next)
     return STEP_CLOSE;
 }
 
-/* ---- Steps --------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------- */
 
 /* No LF yet. A line that is too long for its kind will never be one of ours. */
 static enum step
@@ -358,7 +358,7 @@ take_step(struct turn *turn)
     return STEP_CLOSE;
 }
 
-/* ---- The service --------------------------------------------------------------------- */
+/* ---- The service ------------------------------------------------------------------- */
 
 static void *
 session_open(void *p, const struct peer *peer)

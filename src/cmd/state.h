@@ -68,7 +68,7 @@ struct turn {
 /* What a step wants. All but the first end the turn. */
 enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_DRAIN, STEP_CLOSE };
 
-/* ---- retrieve.c: get, gets, gat, gats -------------------------------------------------- */
+/* ---- retrieve.c: get, gets, gat, gats ---------------------------------------------- */
 
 /* A line that the look-ahead found to be a get or gets with one key. */
 enum step retrieve_one(struct turn *turn, const struct ahead_row *row);
@@ -82,7 +82,7 @@ enum step retrieve_value(struct turn *turn);
 /* The session is over in STATE_VALUE. */
 void retrieve_abandon(struct session *session);
 
-/* ---- upload.c: large values on their way in, and bytes to be dropped ------------------- */
+/* ---- upload.c: large values on their way in, and bytes to be dropped --------------- */
 
 /* Begins to receive the value of a storage command; input goes on behind its line. */
 enum step upload_begin(struct turn *turn, const struct command *command);

@@ -51,7 +51,8 @@ struct verb_row {
 };
 
 static const struct verb_row VERBS[] = {
-#define VERB(name, word, shape) { word, (word)[0], sizeof(word) - 1, VERB_##name, SHAPE_##shape },
+#define VERB(name, word, shape) \
+    { word, (word)[0], sizeof(word) - 1, VERB_##name, SHAPE_##shape },
 #include "proto/verbs.def"
 #undef VERB
 };
@@ -347,7 +348,8 @@ is_http(const char *line, const char *end)
 
     while (last > line && last[-1] != ' ')
         last--;
-    return last > line && slice_starts(slice_of(last, (size_t)(end - last)), SLICE("HTTP/"));
+    return last > line &&
+           slice_starts(slice_of(last, (size_t)(end - last)), SLICE("HTTP/"));
 }
 
 static const struct verb_row *

@@ -3,7 +3,7 @@
  * text.h - the classic text protocol: lines of bytes become commands.
  *
  * Pure functions on (pointer, length); nothing is remembered and nothing is read past the
- * end. The caller finds the line's LF; a data block behind a storage line is its business.
+ * end. The caller finds the line's LF; a data block behind a storage line is up to it.
  */
 #ifndef LARDER_PROTO_TEXT_H
 #define LARDER_PROTO_TEXT_H

@@ -70,7 +70,7 @@ with_value(const char *before, size_t len, size_t *len_out)
     return text;
 }
 
-/* ---- Conversations ------------------------------------------------------------------ */
+/* ---- Conversations ----------------------------------------------------------------- */
 
 /* Covers every command of the classic protocol that is not administration, and most
  * errors. No CAS unique is shown that is not known. */
@@ -236,7 +236,7 @@ START_TEST(the_first_byte_decides_the_protocol)
 }
 END_TEST
 
-/* ---- CAS, expiry, flush ------------------------------------------------------------- */
+/* ---- CAS, expiry, flush ------------------------------------------------------------ */
 
 /* The CAS unique `gets` shows for a key. */
 static uint64_t
@@ -338,7 +338,7 @@ START_TEST(a_forbidden_flush_does_nothing_but_count)
 }
 END_TEST
 
-/* ---- Looking ahead ------------------------------------------------------------------- */
+/* ---- Looking ahead ----------------------------------------------------------------- */
 
 /* What the look-ahead takes for a command or a length may be part of a value. */
 START_TEST(a_value_that_looks_like_commands_is_a_value)
@@ -404,7 +404,7 @@ START_TEST(connections_of_a_group_do_not_mix)
 }
 END_TEST
 
-/* ---- Long lines --------------------------------------------------------------------- */
+/* ---- Long lines -------------------------------------------------------------------- */
 
 START_TEST(an_overlong_line_closes_the_connection)
 {
@@ -532,7 +532,7 @@ START_TEST(a_storage_line_full_of_blanks_does_not_pile_up)
 }
 END_TEST
 
-/* ---- Large values -------------------------------------------------------------------- */
+/* ---- Large values ------------------------------------------------------------------ */
 
 static const size_t SIZES[] = { 0, 1, 4000, 8180, 8187, 8188, 8189, 8190, 8191, 8192, 8193,
     10000, 65535, 65536, 65537, 200000, 1048510 };
@@ -777,7 +777,7 @@ START_TEST(a_half_sent_value_is_let_go)
 }
 END_TEST
 
-/* ---- Memory -------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------ */
 
 START_TEST(no_memory_is_an_error_and_removes_only_by_set)
 {
@@ -856,7 +856,7 @@ START_TEST(stalled_clients_are_given_up_when_it_is_crowded)
 }
 END_TEST
 
-/* ---- Administration ------------------------------------------------------------------ */
+/* ---- Administration ---------------------------------------------------------------- */
 
 struct fake_stream {
     struct stream stream;
@@ -1016,7 +1016,7 @@ START_TEST(details_are_told_while_they_are_wanted)
 }
 END_TEST
 
-/* ---- Counting ------------------------------------------------------------------------ */
+/* ---- Counting ---------------------------------------------------------------------- */
 
 START_TEST(commands_are_counted_where_stats_shows_them)
 {
