@@ -111,3 +111,23 @@ tests_store_check_model_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_threads_SOURCES = tests/store/check_threads.c tests/store/store_kit.h
 tests_store_check_threads_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_threads_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+
+# base: what the store stands on
+if HAVE_CHECK
+BASE_TESTS = tests/base/check_clock tests/base/check_hash tests/base/check_lock \
+	tests/base/check_racy
+check_PROGRAMS += $(BASE_TESTS)
+TESTS += $(BASE_TESTS)
+endif
+tests_base_check_clock_SOURCES = tests/base/check_clock.c
+tests_base_check_clock_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_clock_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
+tests_base_check_hash_SOURCES = tests/base/check_hash.c
+tests_base_check_hash_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_hash_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
+tests_base_check_lock_SOURCES = tests/base/check_lock.c
+tests_base_check_lock_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_lock_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
+tests_base_check_racy_SOURCES = tests/base/check_racy.c
+tests_base_check_racy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_racy_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
