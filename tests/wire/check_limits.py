@@ -280,6 +280,7 @@ class Ends(unittest.TestCase):
                 talk = server.connect()
                 talk.send(b"set k 0 0 400000\r\n" + b"x" * 200000)
                 talk.close()
+            eventually(lambda: int(server.stats()["curr_connections"]) <= 1)
             with server.connect() as talk:
                 for number in range(30):  # of 38 that fit
                     talk.ask(b"set k%d 0 0 400000\r\n" % number + b"y" * 400000 + b"\r\n",
