@@ -186,7 +186,10 @@ on_wake(evutil_socket_t fd, short what, void *context)
 static void
 loop_once(struct worker *worker)
 {
-    event_base_loop(worker->base, worker->nready > 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    /* ONCE also where nothing is waited for: NONBLOCK alone returns only when no event is
+     * active, and a connection that is read in the turn to come stays active until then. */
+    event_base_loop(
+        worker->base, EVLOOP_ONCE | (worker->nready > 0 ? EVLOOP_NONBLOCK : 0));
     run_turn(worker);
 }
 
@@ -227,7 +230,7 @@ wind_up(struct worker *worker)
     struct event timer;
     bool over = false;
 
-    event_base_loop(worker->base, EVLOOP_NONBLOCK);
+    event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     run_turn(worker);
     evtimer_assign(&timer, worker->base, on_stop_time, &over);
     over = evtimer_add(&timer, &time) != 0;
