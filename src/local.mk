@@ -31,6 +31,7 @@ libstore_a_SOURCES = \
 	src/store/evict.c \
 	src/store/inspect.c \
 	src/store/item.h \
+	src/store/meta.c \
 	src/store/mover.c \
 	src/store/read.c \
 	src/store/slab.c src/store/slab.h \

@@ -87,6 +87,8 @@ arith_found(struct store *store, struct store_thread *thread, struct table_spot 
     struct slice text;
     enum store_result result = STORE_OK;
 
+    if (len == 0)
+        return STORE_NOT_A_NUMBER;
     if (arith->compare && item_cas(item) != arith->cas_expected)
         return STORE_EXISTS;
     if (info & INFO_LARGE)
@@ -97,13 +99,14 @@ arith_found(struct store *store, struct store_thread *thread, struct table_spot 
     summed->number = apply(arith, summed->number);
     text = slice_of(digits, (size_t)(num_put(digits, summed->number) - digits));
     /* An explicit unique needs room in the item (INFO_HAS_SEQ), so it takes the long way. */
-    if (text.len <= len && arith->cas_new == 0 && !(info & INFO_HAS_SEQ))
+    if (text.len <= len && !arith->cas_given && !(info & INFO_HAS_SEQ))
         write_in_place(store, spot, text, summed);
     else
         result = put_digits(store, thread, spot, arith, text, now, summed, dead);
     if (result != STORE_OK)
         return result;
     item = spot->item;
+    summed->exptime_before = item_exptime(item);
     if (arith->set_exptime) {
         atomic_store_explicit(&item->exptime, arith->exptime, memory_order_relaxed);
         slab_note_expiry(&store->slab, item, arith->exptime);

@@ -194,10 +194,35 @@ void chain_reown(struct store *store, struct item *head);
 /* Hands the pieces of a complete upload to `head`, and frees the upload's struct. */
 void upload_give(struct store_upload *upload, struct item *head, struct chain *chain);
 
-/* ---- write.c, for arith.c ------------------------------------------------------------- */
+/* ---- write.c, for arith.c and meta.c -------------------------------------------------- */
 
-/* A number takes the place of the spot's item: same flags, expiry and marks. The spot is
- * found anew. STORE_OK or STORE_NO_MEMORY. */
+/* A value on its way into an item. */
+struct put {
+    struct slice key;
+    uint64_t hash;
+    uint32_t client_flags;
+    uint32_t exptime;
+    struct slice value;
+    struct store_upload *upload; /* in place of `value` */
+    bool cas_given;              /* the item gets `cas_new`, not the next unique */
+    uint64_t cas_new;
+    uint32_t bits;               /* of its info: INFO_STALE, INFO_KEY_BINARY ... */
+};
+
+/*
+ * Makes `put` the value of the key: STORE_OK or STORE_NO_MEMORY. Takes put->upload on
+ * success only. *dead is to be disposed of once the stripe is given back. The spot's item
+ * may be another one afterwards: find it anew.
+ */
+enum store_result put_value(struct store *store, struct store_thread *thread,
+    struct table_spot *spot, const struct put *put, uint32_t now,
+    struct store_written *written, struct item **dead);
+/* An expired or flushed item that is stored over. */
+void count_reclaimed(struct store *store, uint32_t info);
+
+/* A number takes the place of the spot's item: same flags and expiry, the same marks if it
+ * is not longer. thread->value may be overwritten. The spot is found anew. STORE_OK or
+ * STORE_NO_MEMORY. */
 enum store_result put_digits(struct store *store, struct store_thread *thread,
     struct table_spot *spot, const struct store_arith *arith, struct slice digits,
     uint32_t now, struct store_summed *summed, struct item **dead);

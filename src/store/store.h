@@ -161,7 +161,8 @@ struct store_write {
     struct store_upload *upload; /* ... or a complete upload; taken by the call in any case */
     bool compare;                /* store only if the CAS unique equals `cas_expected` */
     uint64_t cas_expected;
-    uint64_t cas_new;            /* 0: the next unique; else this one (meta E) */
+    bool cas_given;              /* the item gets the unique `cas_new` (meta E) ... */
+    uint64_t cas_new;            /* ... and the next one otherwise */
     bool vivify;                 /* append/prepend create the item on a miss (meta N) ... */
     uint32_t vivify_exptime;     /* ... with this expiry */
     bool allow_stale;            /* with compare: a lower cas_expected stores as stale (meta I) */
@@ -177,8 +178,10 @@ struct store_written {
 /*
  * Stores a value. STORE_OK; STORE_NOT_STORED (add on a present key; replace, append,
  * prepend on an absent one; append and prepend whose result is too large or finds no
- * memory); STORE_EXISTS, STORE_MISS (compare); STORE_NO_MEMORY. STORE_SET that fails with
- * STORE_NO_MEMORY has removed the old value. The caller has checked store_fits().
+ * memory); STORE_EXISTS, STORE_MISS (set and replace that compare); STORE_NO_MEMORY.
+ * STORE_SET that fails with STORE_NO_MEMORY has removed the old value. A comparison with
+ * 0 never succeeds; add does not compare. Marks of a stale item end with it, but one
+ * stored as stale keeps that its winner was named. The caller has checked store_fits().
  */
 enum store_result store_write(struct store *store, struct store_thread *thread,
     const struct store_write *write, uint32_t now, struct store_written *written_out);
@@ -239,8 +242,9 @@ struct store_arith {
     uint64_t delta;
     bool compare;
     uint64_t cas_expected;
+    bool cas_given;   /* as in struct store_write */
     uint64_t cas_new;
-    bool set_exptime; /* on success */
+    bool set_exptime; /* of an item that was there, on success */
     uint32_t exptime;
     bool vivify; /* on a miss create it with `initial` (meta N, binary) */
     uint64_t initial;
@@ -252,6 +256,7 @@ struct store_summed {
     uint64_t number;
     uint64_t cas;
     uint32_t exptime;
+    uint32_t exptime_before; /* of an item that was there */
     uint8_t slab_class;
     bool created;
 };
@@ -260,8 +265,9 @@ struct store_summed {
  * Adds to or takes from the decimal number under a key. Incr wraps modulo 2^64, decr
  * stops at 0. Atomic over all threads, together with add. Keeps expiry and client flags,
  * gives a new CAS unique. A result shorter than the stored text is padded with blanks to
- * the stored length. STORE_OK, STORE_MISS, STORE_EXISTS, STORE_NOT_A_NUMBER (also: empty,
- * large, over 64 bits), STORE_NO_MEMORY.
+ * the stored length; a longer one makes a new item, without the marks of a stale one.
+ * STORE_OK, STORE_MISS, STORE_EXISTS, STORE_NOT_A_NUMBER (also: empty, which is looked at
+ * before the CAS unique; large; over 64 bits), STORE_NO_MEMORY.
  */
 enum store_result store_arith(struct store *store, struct store_thread *thread,
     const struct store_arith *arith, uint32_t now, struct store_summed *summed_out);
@@ -270,6 +276,69 @@ enum store_result store_arith(struct store *store, struct store_thread *thread,
 enum store_result store_delete(struct store *store, struct store_thread *thread,
     struct slice key, uint64_t hash, bool compare, uint64_t cas_expected, uint32_t now,
     uint8_t *slab_class_out);
+
+/*
+ * Stale items. An item may be marked stale: it is shown on, and one of those who read it
+ * through store_visit() is told to bring a new value (he has won). The same can be asked
+ * for an item that is about to expire, or that is not there and is created empty. Until
+ * something is stored anew all others are told that somebody has won already.
+ */
+struct store_visit {
+    struct slice key;
+    uint64_t hash;
+    enum store_use use;
+    bool set_exptime;         /* touch it */
+    uint32_t exptime;
+    bool recache;             /* win if it expires before `recache_below` ... */
+    uint32_t recache_below;
+    bool recache_touched;     /* ... counted with the expiry that this call sets */
+    bool vivify;              /* create what is not there, empty, and win it */
+    uint32_t vivify_exptime;
+    bool cas_given;           /* for what is created, as in struct store_write */
+    uint64_t cas_new;
+    bool key_binary;          /* the same */
+    bool pin;                 /* pin a large value */
+};
+
+struct store_visited {
+    uint32_t exptime_before; /* of an item that was there */
+    bool created;
+    bool won;                /* by this call */
+    bool sent;               /* somebody had won before */
+    bool pins_full;          /* why there is no pin: see store_pin() */
+    struct store_pin *pin;   /* the caller's, to be given to store_unpin() */
+};
+
+/*
+ * Looks up, creates, touches and elects in one step: of many callers exactly one wins.
+ * STORE_OK; STORE_MISS; STORE_NO_MEMORY (to create it, or to pin it: nothing is changed
+ * then). After STORE_OK with view_out->locked the stripe is locked until store_unlock(),
+ * as after store_find_locked(); what was created is empty and is not locked. The view
+ * shows the item after the call but for `fetched` and `last_access`, which are as before.
+ */
+enum store_result store_visit(struct store *store, struct store_thread *thread,
+    const struct store_visit *visit, uint32_t now, struct store_visited *visited_out,
+    struct store_view *view_out);
+
+struct store_mark {
+    struct slice key;
+    uint64_t hash;
+    bool compare;
+    uint64_t cas_expected;
+    bool stale;            /* mark it; the next visitor wins, whoever won before */
+    bool empty;            /* drop its value; at least one of the two is set */
+    uint32_t client_flags; /* of an item made empty; otherwise they stay */
+    bool set_exptime;      /* otherwise it stays, or is EXPTIME_NEVER if made empty */
+    uint32_t exptime;
+    bool cas_given;        /* otherwise the next if `stale`, else it stays */
+    uint64_t cas_new;
+    bool key_binary;       /* of an item made empty */
+};
+
+/* Invalidates a key without removing it: STORE_OK, STORE_MISS, STORE_EXISTS or
+ * STORE_NO_MEMORY, which leaves all as it was. */
+enum store_result store_mark(struct store *store, struct store_thread *thread,
+    const struct store_mark *mark, uint32_t now, uint8_t *slab_class_out);
 
 /*
  * Makes everything stored so far invisible: at once if when <= now, else at that second.

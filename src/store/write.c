@@ -11,18 +11,6 @@
 #include "base/num.h"
 #include "store/core.h"
 
-/* A value on its way into an item. */
-struct put {
-    struct slice key;
-    uint64_t hash;
-    uint32_t client_flags;
-    uint32_t exptime;
-    struct slice value;
-    struct store_upload *upload; /* in place of `value` */
-    uint64_t cas_new;            /* 0: the next one */
-    uint32_t bits;               /* INFO_STALE, INFO_KEY_BINARY */
-};
-
 uint64_t
 store_item_size(const struct store *store, size_t key_len, uint32_t client_flags,
     uint64_t value_len)
@@ -54,7 +42,7 @@ put_info(const struct put *put)
 
     if (put->client_flags != 0)
         info |= INFO_HAS_FLAGS;
-    if (put->cas_new != 0)
+    if (put->cas_given)
         info |= INFO_HAS_SEQ;
     if (put->upload != NULL)
         info |= INFO_LARGE;
@@ -74,7 +62,7 @@ item_fill(struct store *store, struct item *item, const struct put *put, uint32_
     uint32_t now)
 {
     char *start = (char *)item;
-    uint64_t seq = next_cas(store), cas = put->cas_new != 0 ? put->cas_new : seq;
+    uint64_t seq = next_cas(store), cas = put->cas_given ? put->cas_new : seq;
 
     item_set_cas(item, cas);
     atomic_store_explicit(&item->exptime, put->exptime, memory_order_relaxed);
@@ -148,11 +136,7 @@ put_new(struct store *store, struct store_thread *thread, const struct put *put,
     return item;
 }
 
-/*
- * Makes `put` the value of the key: STORE_OK or STORE_NO_MEMORY. Takes put->upload on
- * success only. *dead is to be disposed of once the stripe is given back.
- */
-static enum store_result
+enum store_result
 put_value(struct store *store, struct store_thread *thread, struct table_spot *spot,
     const struct put *put, uint32_t now, struct store_written *written, struct item **dead)
 {
@@ -194,17 +178,18 @@ put_digits(struct store *store, struct store_thread *thread, struct table_spot *
     uint32_t info = item_info(spot->item);
     struct put put = { .key = arith->key, .hash = arith->hash, .value = digits,
         .client_flags = item_client_flags(spot->item, info),
-        .exptime = item_exptime(spot->item), .cas_new = arith->cas_new,
-        .bits = info & (INFO_STALE | INFO_WIN_SENT | INFO_KEY_BINARY) };
+        .exptime = item_exptime(spot->item), .cas_given = arith->cas_given,
+        .cas_new = arith->cas_new, .bits = info & INFO_KEY_BINARY };
     struct store_written written;
-    char padded[NUM_U64_MAX];
     uint32_t len = item_value_len(spot->item);
 
-    /* Padded to the stored length, as in place. */
-    if (digits.len < len && len <= sizeof padded) {
-        memset(padded, ' ', len);
-        memcpy(padded, digits.data, digits.len);
-        put.value = slice_of(padded, len);
+    /* What is not longer looks as if it had been written in place: blanks behind it, and
+     * still the same item. */
+    if (digits.len <= len) {
+        put.bits = info & (INFO_STALE | INFO_WIN_SENT | INFO_KEY_BINARY | INFO_FETCHED);
+        memset(thread->value, ' ', len);
+        memcpy(thread->value, digits.data, digits.len);
+        put.value = slice_of(thread->value, len);
     }
     if (put_value(store, thread, spot, &put, now, &written, dead) != STORE_OK)
         return STORE_NO_MEMORY;
@@ -221,8 +206,8 @@ put_initial(struct store *store, struct store_thread *thread, struct table_spot 
 {
     char digits[NUM_U64_MAX];
     struct put put = { .key = arith->key, .hash = arith->hash,
-        .exptime = arith->vivify_exptime, .cas_new = arith->cas_new,
-        .bits = arith->key_binary ? INFO_KEY_BINARY : 0 };
+        .exptime = arith->vivify_exptime, .cas_given = arith->cas_given,
+        .cas_new = arith->cas_new, .bits = arith->key_binary ? INFO_KEY_BINARY : 0 };
     struct store_written written;
 
     put.value = slice_of(digits, (size_t)(num_put(digits, arith->initial) - digits));
@@ -236,8 +221,7 @@ put_initial(struct store *store, struct store_thread *thread, struct table_spot 
 
 /* ---- store_write --------------------------------------------------------------------- */
 
-/* An expired or flushed item that is stored over. */
-static void
+void
 count_reclaimed(struct store *store, uint32_t info)
 {
     struct slab_class *class = &store->slab.classes[INFO_CLASS(info)];
@@ -247,8 +231,8 @@ count_reclaimed(struct store *store, uint32_t info)
         atomic_fetch_add_explicit(&class->expired_unfetched, 1, memory_order_relaxed);
 }
 
-/* Does the mode's or the CAS condition let the write happen? *bits_out: INFO_STALE if it
- * happens as a stale one. */
+/* Does the mode's or the CAS condition let the write happen? *bits_out: the marks it
+ * happens with. */
 static enum store_result
 write_condition(const struct store_write *write, const struct item *live,
     uint32_t *bits_out)
@@ -257,15 +241,19 @@ write_condition(const struct store_write *write, const struct item *live,
     if (write->mode == STORE_ADD)
         return live == NULL ? STORE_OK : STORE_NOT_STORED;
     if (live == NULL) {
+        if (write->mode == STORE_APPEND || write->mode == STORE_PREPEND)
+            return write->vivify ? STORE_OK : STORE_NOT_STORED;
         if (write->compare)
             return STORE_MISS;
-        return write->mode == STORE_SET || write->vivify ? STORE_OK : STORE_NOT_STORED;
+        return write->mode == STORE_SET ? STORE_OK : STORE_NOT_STORED;
     }
-    if (!write->compare || item_cas(live) == write->cas_expected)
+    if (!write->compare)
         return STORE_OK;
-    if (!write->allow_stale || item_cas(live) < write->cas_expected)
+    if (write->cas_expected != 0 && item_cas(live) == write->cas_expected)
+        return STORE_OK;
+    if (!write->allow_stale || item_cas(live) <= write->cas_expected)
         return STORE_EXISTS;
-    *bits_out = INFO_STALE;
+    *bits_out = INFO_STALE | (item_info(live) & INFO_WIN_SENT);
     return STORE_OK;
 }
 
@@ -378,7 +366,8 @@ write_locked(struct store *store, struct store_thread *thread,
     struct table_spot spot = table_find(&store->table, write->hash, write->key);
     struct put put = { .key = write->key, .hash = write->hash,
         .client_flags = write->client_flags, .exptime = write->exptime,
-        .value = write->value, .upload = write->upload, .cas_new = write->cas_new };
+        .value = write->value, .upload = write->upload, .cas_given = write->cas_given,
+        .cas_new = write->cas_new };
     bool live = spot.item != NULL &&
         item_live(store, spot.item, item_info(spot.item), now);
     enum store_result result = write_condition(write, live ? spot.item : NULL, &put.bits);
