@@ -42,7 +42,10 @@ libstore_a_SOURCES = \
 EXTRA_DIST += src/store/README.md
 
 libproto_a_SOURCES = \
+	src/proto/binary.c src/proto/binary.h \
+	src/proto/binary_reply.c src/proto/binary_reply.h \
 	src/proto/command.h \
+	src/proto/opcodes.def \
 	src/proto/outcome.h src/proto/outcomes.def \
 	src/proto/text.c src/proto/text.h \
 	src/proto/text_reply.c src/proto/text_reply.h \

@@ -35,6 +35,11 @@ struct command {
     uint32_t value_len;      /* storage: bytes of value that follow, then CR LF */
     int64_t exptime;         /* as given; see clock_exptime() */
     uint64_t number;         /* the CAS unique expected, or what to add or take away */
+    /* The binary protocol only: */
+    bool compare;     /* go on only if the item's CAS unique is `cas` */
+    bool create;      /* counting: make an absent item, of the value `initial` */
+    uint64_t cas;
+    uint64_t initial;
     struct slice key;
     struct slice rest; /* retrieval: the keys; administration: the words after the verb */
 };

@@ -16,7 +16,8 @@ enum outcome_code {
 struct outcome {
     enum outcome_code code;
     uint64_t number; /* OUTCOME_NUMBER: the sum */
-    uint64_t cas;    /* of the item stored, 0 if none was */
+    uint64_t cas;    /* of the item stored or touched, 0 if none was */
+    uint32_t client_flags; /* OUTCOME_TOUCHED: the item's */
 };
 
 #endif
