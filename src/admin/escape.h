@@ -11,7 +11,4 @@
  * `text` and returns the end. */
 char *escape_percent(char *to, struct slice text);
 
-/* Base64 with padding: 4 bytes for each 3 begun. Returns the end. */
-char *escape_base64(char *to, struct slice text);
-
 #endif

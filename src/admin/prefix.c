@@ -22,6 +22,7 @@
 #include "base/assert.h"
 
 #define HEADS 16384u /* chains; a power of two */
+#define DUMP_BYTES 16384u /* at a time, while others wait for the lock */
 /* The longest line of a dump: words, a prefix, four numbers. */
 #define PREFIX_LINE_MAX (KEY_LEN_MAX + 4 * 20 + 40)
 
@@ -214,10 +215,12 @@ put_line(const struct prefix *prefix, struct outbox *out)
 bool
 prefix_dump(struct prefix_table *table, uint32_t *cursor, struct outbox *out)
 {
+    uint32_t enough = out->used + DUMP_BYTES;
     bool more;
 
     pthread_mutex_lock(&table->lock);
-    while (*cursor < table->n && outbox_room(out) >= PREFIX_LINE_MAX)
+    while (*cursor < table->n && out->used < enough &&
+        outbox_room(out) >= PREFIX_LINE_MAX)
         put_line(table->entries[(*cursor)++], out);
     more = *cursor < table->n;
     pthread_mutex_unlock(&table->lock);

@@ -37,8 +37,8 @@ void prefix_delete(struct prefix_table *table, struct slice key);
 /* Forgets all. */
 void prefix_reset(struct prefix_table *table);
 
-/* Writes the lines of the prefixes from *cursor on (0 at first), in the order in which
- * they were first seen, as many as there is room for; false at the end. */
+/* Writes the lines of some prefixes from *cursor on (0 at first), in the order in which
+ * they were first seen, as far as there is room; false at the end. */
 bool prefix_dump(struct prefix_table *table, uint32_t *cursor, struct outbox *out);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "base/assert.h"
 
-/* Steps in one call; then the worker's other connections have their turn. */
-#define STEPS_PER_FILL 32u
+/* What one call does; then the worker's other connections have their turn. */
+#define FILL_STEPS 32u
+#define FILL_BYTES 16384u
 
 /* One step; true when it is in the outbox. *more_out: others follow. */
 static bool
@@ -33,9 +34,10 @@ static bool
 report_fill(struct stream *stream, struct outbox *out)
 {
     struct report *report = (struct report *)stream;
+    uint32_t enough = out->used + FILL_BYTES;
     bool more = true;
 
-    for (unsigned i = 0; i < STEPS_PER_FILL && more; i++)
+    for (unsigned i = 0; i < FILL_STEPS && out->used < enough && more; i++)
         if (!try_step(report, out, &more))
             return true;
     return more;

@@ -19,7 +19,7 @@
 #define PAGE_BUCKETS 256u
 #define HISTOGRAMS_MAX 8u
 /* Chunks looked at in one step; a fill makes some thirty of them. */
-#define STEP_CHUNKS 64u
+#define STEP_CHUNKS 32u
 /* Lines written in one step. */
 #define STEP_LINES 512u
 

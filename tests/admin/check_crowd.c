@@ -14,7 +14,7 @@
 #include "fixture.h"
 
 #define ASKERS 3
-#define ROUNDS 60
+#define ROUNDS 300
 #define KEYS 3000u
 
 struct worker {
