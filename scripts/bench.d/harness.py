@@ -107,9 +107,7 @@ class Server:
                     if s.recv(64):
                         return
             if self.process.poll() is not None:
-                self.errors.seek(0)
-                raise Failure(f"{self.name} ended with {self.process.returncode}: "
-                              f"{' '.join(self.argv)}\n{self.errors.read(2000).decode()}")
+                raise Failure(self.fate())
             if time.monotonic() > end:
                 raise Failure(f"{self.name} does not answer: {' '.join(self.argv)}")
             time.sleep(0.005)
@@ -172,6 +170,15 @@ class Server:
         words = (line.split(" ", 2) for line in data.decode().split("\r\n"))
         return {w[1]: w[2] for w in words if len(w) == 3 and w[0] == "STAT"}
 
+    def fate(self):
+        """How the server ended, if it did, with its last words."""
+        time.sleep(0.2)
+        if self.alive():
+            return f"{self.name} is alive"
+        self.errors.seek(0)
+        return (f"{self.name} ended with {self.process.returncode}: {' '.join(self.argv)}\n"
+                f"{self.errors.read()[-2000:].decode(errors='replace')}")
+
     def alive(self):
         return self.process.poll() is None
 
@@ -208,7 +215,7 @@ class Load:
         try:
             row = json.loads(run.stdout)
         except ValueError:
-            raise Failure(f"{server.name}: {' '.join(argv)}: {run.stderr.decode()}") from None
+            raise Failure(f"{' '.join(argv)}: {run.stderr.decode()}{server.fate()}") from None
         if row["errors"]:
             row["note"] = run.stderr.decode().strip()[:200]
         # The workers are the busiest threads; a server's other threads keep its house.
