@@ -16,9 +16,10 @@
 #include "store/store.h"
 #include "store/table.h"
 
-/* Chunks the clock hand looks at for one eviction before another page is tried. */
+/* Chunks the clock hand looks at in one go, with the class locked. */
 #define EVICT_WALK 64
-/* Rounds of walking before a class counts as having nothing to evict. */
+/* So often for one eviction before one of those in use has to go, and so often again
+ * before another class has to give a page. */
 #define EVICT_ROUNDS 8
 /* Shares of the memory limit: stalled uploads (and pinned values) are given up beyond the
  * first, new ones refused beyond the second. */
@@ -138,7 +139,7 @@ struct item *chunk_get_own(struct store *store, struct store_thread *thread, uns
  * and nothing locked, if there is no such item or its stripe is busy.
  */
 struct table_spot lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
-    struct lock **stripe_out, uint64_t *hash_out);
+    struct lock **stripe_out);
 /* Removes the item that `ref` (an item or a piece) belongs to, if its stripe can be had and
  * it may go. EVICT_DEAD_ONLY: only if expired or flushed. */
 bool evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,

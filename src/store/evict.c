@@ -120,7 +120,7 @@ count_victim(struct store *store, struct item *item, uint32_t info, uint32_t now
 
 struct table_spot
 lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
-    struct lock **stripe_out, uint64_t *hash_out)
+    struct lock **stripe_out)
 {
     struct table_spot none = { .item = NULL }, spot;
     struct item *item = item_at(store, ref);
@@ -139,7 +139,6 @@ lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
     racy_read(thread->key, item->data, INFO_KEY_LEN(info));
     hash = hash_bytes(&store->hash_key, thread->key, INFO_KEY_LEN(info));
     *stripe_out = table_stripe(&store->table, hash);
-    *hash_out = hash;
     if (!lock_try(*stripe_out))
         return none;
     spot = table_find_ref(&store->table, hash, ref);
@@ -164,8 +163,7 @@ unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint3
     enum evict_why why)
 {
     struct lock *stripe;
-    uint64_t hash;
-    struct table_spot spot = lock_owner(store, thread, ref, &stripe, &hash);
+    struct table_spot spot = lock_owner(store, thread, ref, &stripe);
     struct item *item = spot.item;
 
     if (item == NULL)
@@ -196,10 +194,11 @@ evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32
 /* Evicts one item that has a chunk in the class. The chunk itself, if the item was small:
  * it need not go through the free list. NULL with *done_out: look at the free list. */
 static struct item *
-evict_from(struct store *store, struct store_thread *thread, unsigned id, uint32_t now,
-    bool *done_out)
+evict_from(struct store *store, struct store_thread *thread, unsigned id, bool anyway,
+    uint32_t now, bool *done_out)
 {
-    uint64_t ref = slab_hand(&store->slab, id, EVICT_WALK, now, flush_horizon(store));
+    uint64_t ref = slab_hand(&store->slab, id, EVICT_WALK, anyway, now,
+        flush_horizon(store));
     struct item *item;
 
     *done_out = false;
@@ -209,7 +208,9 @@ evict_from(struct store *store, struct store_thread *thread, unsigned id, uint32
     if (item == NULL)
         return NULL;
     *done_out = true;
-    if (INFO_CLASS(item_info(item)) == id && !(item_info(item) & INFO_LARGE)) {
+    /* A page that is being emptied gets its chunks back. */
+    if (INFO_CLASS(item_info(item)) == id && !(item_info(item) & INFO_LARGE) &&
+        !slab_draining(&store->slab, item)) {
         item_set_info(item, info_make(0, id, KIND_RESERVED));
         return item;
     }
@@ -217,16 +218,18 @@ evict_from(struct store *store, struct store_thread *thread, unsigned id, uint32
     return NULL;
 }
 
-/* From the class's own chunks, free or evicted. */
+/* From the class's own chunks, by eviction. `anyway`: even if all that the hand meets are in
+ * use. */
 static struct item *
-evict_own(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
+evict_own(struct store *store, struct store_thread *thread, unsigned id, bool anyway,
+    uint32_t now)
 {
     struct item *chunk = NULL;
 
     for (unsigned round = 0; round < EVICT_ROUNDS && chunk == NULL; round++) {
         bool done;
 
-        chunk = evict_from(store, thread, id, now, &done);
+        chunk = evict_from(store, thread, id, anyway, now, &done);
         if (chunk == NULL && done)
             chunk = slab_alloc(&store->slab, id);
     }
@@ -238,8 +241,9 @@ chunk_get_own(struct store *store, struct store_thread *thread, unsigned id, uin
 {
     struct item *chunk = slab_alloc(&store->slab, id);
 
-    return chunk != NULL || !store->options.evict ? chunk :
-                                                    evict_own(store, thread, id, now);
+    if (chunk != NULL || !store->options.evict)
+        return chunk;
+    return evict_own(store, thread, id, false, now);
 }
 
 struct item *
@@ -252,7 +256,11 @@ chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_
         return chunk;
     if (store->options.evict) {
         counter_add(&thread->direct_reclaims, 1);
-        chunk = evict_own(store, thread, id, now);
+        chunk = evict_own(store, thread, id, false, now);
+        /* All in use: something has to go nevertheless. That classes with more to keep
+         * than others get more pages is left to balance_pages(), which is paced. */
+        if (chunk == NULL)
+            chunk = evict_own(store, thread, id, true, now);
         /* Nothing of its own: another class has to give a page. */
         for (unsigned round = 0; round < EVICT_ROUNDS && chunk == NULL; round++) {
             if (!page_move(store, thread, -1, id, now))

@@ -43,17 +43,21 @@ copy_item(struct item *copy, struct item *item, uint32_t info)
  * then, and the caller's to free. */
 static bool
 rescue(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    uint64_t hash, uint32_t now)
+    uint32_t now)
 {
     uint32_t info = item_info(spot->item);
-    struct item *copy = chunk_get_own(store, thread, INFO_CLASS(info), now);
+    struct item *copy;
 
+    /* The page that is being emptied is the only one. */
+    if (store->slab.classes[INFO_CLASS(info)].pages < 2)
+        return false;
+    copy = chunk_get_own(store, thread, INFO_CLASS(info), now);
     if (copy == NULL)
         return false;
     copy_item(copy, spot->item, info);
     if (info & INFO_LARGE)
         chain_reown(store, copy);
-    table_replace(spot, hash, item_ref(store, copy));
+    table_replace(spot, item_ref(store, copy));
     slab_note_expiry(&store->slab, copy, item_exptime(copy));
     item_set_info(spot->item, info_make(0, INFO_CLASS(info), KIND_RESERVED));
     atomic_fetch_add_explicit(&store->move_rescues, 1, memory_order_relaxed);
@@ -66,7 +70,7 @@ clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk
     uint32_t now, bool gently)
 {
     uint32_t info = item_info(chunk);
-    uint64_t ref = item_ref(store, chunk), hash;
+    uint64_t ref = item_ref(store, chunk);
     struct lock *stripe;
     struct table_spot spot;
     bool rescued;
@@ -77,12 +81,13 @@ clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk
         return false;
     if (INFO_KIND(info) == KIND_PIECE || INFO_REFS(info) == 0)
         return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
-    spot = lock_owner(store, thread, ref, &stripe, &hash);
+    spot = lock_owner(store, thread, ref, &stripe);
     if (spot.item == NULL)
         return false;
     info = item_info(spot.item);
-    rescued = item_disposable(spot.item) && item_live(store, spot.item, info, now) &&
-        rescue(store, thread, &spot, hash, now);
+    /* Since the first look the chunk may have become a piece of some other item. */
+    rescued = spot.item == chunk && item_disposable(chunk) &&
+        item_live(store, chunk, info, now) && rescue(store, thread, &spot, now);
     lock_give(stripe);
     if (rescued) {
         slab_free(&store->slab, chunk);
@@ -148,8 +153,12 @@ page_move(struct store *store, struct store_thread *thread, int from, unsigned t
         bool gently = i < MOVE_TRIES / 2;
         uint32_t page = choose_page(store, thread, from, to, gently);
 
-        if (page == NO_PAGE)
+        if (page == NO_PAGE && gently) {
+            i = MOVE_TRIES / 2 - 1; /* nor will another look find one */
             continue;
+        }
+        if (page == NO_PAGE)
+            break;
         moved = page_take(store, thread, page, now, gently);
         if (moved)
             slab_page_give(&store->slab, page, to);

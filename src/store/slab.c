@@ -386,24 +386,41 @@ hand_judge(struct slab_class *class, struct item *chunk, uint32_t now, uint64_t 
     return false;
 }
 
+/* The less referenced of two chunks, for want of a cold one. */
+static struct item *
+hand_prefer(struct item *best, struct item *chunk)
+{
+    uint32_t info = item_info(chunk);
+
+    if (INFO_KIND(info) == KIND_FREE || INFO_KIND(info) == KIND_RESERVED)
+        return best;
+    return best == NULL || INFO_REFS(info) < INFO_REFS(item_info(best)) ? chunk : best;
+}
+
 uint64_t
-slab_hand(struct slab *slab, unsigned id, unsigned walk, uint32_t now, uint64_t flushed)
+slab_hand(struct slab *slab, unsigned id, unsigned walk, bool anyway, uint32_t now,
+    uint64_t flushed)
 {
     struct slab_class *class = &slab->classes[id];
-    uint64_t ref = 0;
+    struct item *victim = NULL;
 
     lock_take(&class->lock);
     while (walk-- > 0) {
         struct item *chunk = hand_step(slab, class);
 
-        if (chunk != NULL && hand_judge(class, chunk, now, flushed)) {
-            ref = arena_ref(slab->arena, chunk);
-            class->demand++;
+        if (chunk == NULL)
+            continue;
+        if (hand_judge(class, chunk, now, flushed)) {
+            victim = chunk;
             break;
         }
+        if (anyway)
+            victim = hand_prefer(victim, chunk);
     }
+    if (victim != NULL)
+        class->demand++;
     lock_give(&class->lock);
-    return ref;
+    return victim == NULL ? 0 : arena_ref(slab->arena, victim);
 }
 
 /* ---- Pages on the move --------------------------------------------------------------- */

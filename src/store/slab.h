@@ -40,7 +40,7 @@ struct page {
     uint16_t free_count;
     uint16_t fresh;          /* chunks handed out at least once */
     _Atomic uint8_t slab_class; /* 0: in the pool */
-    uint8_t draining;        /* being emptied: nothing is handed out from it */
+    _Atomic uint8_t draining; /* being emptied: nothing is handed out from it */
     _Atomic uint32_t expires; /* no item here expires earlier (UINT32_MAX: never) */
     uint32_t unused;
 };
@@ -110,11 +110,21 @@ void slab_free(struct slab *slab, struct item *chunk);
 /*
  * The clock hand's next victim: walks at most `walk` chunks, lowering the reference bits
  * of those it passes (Corbato's CLOCK with two bits), and returns the ref of the first
- * item or piece found cold, expired or flushed; 0: none met. Nothing is locked afterwards,
- * so the caller must look again under the item's stripe. `flushed` is the flush horizon.
+ * item or piece found cold, expired or flushed; 0: none met. With `anyway` it returns the
+ * least referenced one that it met instead of 0. Nothing is locked afterwards, so the
+ * caller must look again under the item's stripe. `flushed` is the flush horizon.
  */
-uint64_t slab_hand(struct slab *slab, unsigned id, unsigned walk, uint32_t now,
+uint64_t slab_hand(struct slab *slab, unsigned id, unsigned walk, bool anyway, uint32_t now,
     uint64_t flushed);
+
+/* Is the chunk's page being emptied at the moment? */
+static inline bool
+slab_draining(const struct slab *slab, const struct item *chunk)
+{
+    const struct page *page = &slab->pages[arena_page_of(slab->arena, chunk)];
+
+    return atomic_load_explicit(&page->draining, memory_order_relaxed) != 0;
+}
 
 /* Stops handing out chunks of a page; false if it has no class now or is being drained. */
 bool slab_drain_begin(struct slab *slab, uint32_t page, unsigned *id_out,

@@ -217,11 +217,12 @@ table_insert(struct table *table, uint64_t hash, uint64_t ref)
 }
 
 void
-table_replace(struct table_spot *spot, uint64_t hash, uint64_t ref)
+table_replace(struct table_spot *spot, uint64_t ref)
 {
+    uint64_t tag = load(&spot->at->slots[spot->slot]) & ~TABLE_REF_MASK;
+
     table_change_begin(spot->bucket);
-    atomic_store_explicit(&spot->at->slots[spot->slot], slot_make(hash, ref),
-        memory_order_release);
+    atomic_store_explicit(&spot->at->slots[spot->slot], tag | ref, memory_order_release);
     table_change_end(spot->bucket);
 }
 

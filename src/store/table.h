@@ -131,8 +131,8 @@ void table_change_end(struct bucket *bucket);
 
 /* Links a new item. False: no overflow bucket could be had. */
 bool table_insert(struct table *table, uint64_t hash, uint64_t ref);
-/* Lets a slot refer to another item of the same key. */
-void table_replace(struct table_spot *spot, uint64_t hash, uint64_t ref);
+/* Lets a slot refer to another item of the same key; the tag stays. */
+void table_replace(struct table_spot *spot, uint64_t ref);
 void table_remove(struct table *table, struct table_spot *spot);
 
 /* ---- Growing, no stripe held --------------------------------------------------------- */

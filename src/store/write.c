@@ -107,12 +107,12 @@ put_in_place(struct store *store, struct store_thread *thread, struct table_spot
 /* The spot's item gives way to `item`. */
 static void
 put_replace(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    const struct put *put, struct item *item, struct item **dead)
+    struct item *item, struct item **dead)
 {
     struct item *old = spot->item;
     uint32_t old_info = item_info(old);
 
-    table_replace(spot, put->hash, item_ref(store, item));
+    table_replace(spot, item_ref(store, item));
     item_set_info(old, info_with_kind(old_info, KIND_RESERVED));
     gauge_sub(thread, old, old_info);
     if (item_disposable(old))
@@ -151,7 +151,7 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
         if (item == NULL)
             return STORE_NO_MEMORY;
         if (spot->item != NULL) {
-            put_replace(store, thread, spot, put, item, dead);
+            put_replace(store, thread, spot, item, dead);
         } else if (table_insert(&store->table, put->hash, item_ref(store, item))) {
             count_items(store, thread, 1);
         } else {
@@ -332,6 +332,19 @@ write_joined(struct store *store, struct store_thread *thread, struct table_spot
     return result == STORE_OK ? STORE_OK : STORE_NOT_STORED;
 }
 
+/* The spot's item goes now; the stripe stays locked and the spot is empty afterwards. */
+static void
+remove_old(struct store *store, struct store_thread *thread, struct table_spot *spot)
+{
+    struct item *old = spot->item;
+    bool disposable = item_disposable(old);
+
+    item_unlink(store, thread, spot);
+    spot->item = NULL;
+    if (disposable)
+        item_dispose(store, old);
+}
+
 /* What the condition has let through. */
 static enum store_result
 write_value(struct store *store, struct store_thread *thread, struct table_spot *spot,
@@ -347,15 +360,12 @@ write_value(struct store *store, struct store_thread *thread, struct table_spot 
     if (live && (put->bits & INFO_STALE))
         put->exptime = item_exptime(spot->item);
     result = put_value(store, thread, spot, put, now, written, dead);
-    /* A set that found no memory must not leave the old value to be taken for the new. */
-    if (result == STORE_NO_MEMORY && write->mode == STORE_SET && spot->item != NULL &&
-        *dead == NULL) {
-        struct item *old = spot->item;
-        item_unlink(store, thread, spot);
-        if (item_disposable(old))
-            *dead = old;
-    }
-    return result;
+    if (result != STORE_NO_MEMORY || write->mode != STORE_SET || spot->item == NULL)
+        return result;
+    /* A set that found no memory must not leave the old value to be taken for the new. What
+     * that frees may be just what was missing. */
+    remove_old(store, thread, spot);
+    return put_value(store, thread, spot, put, now, written, dead);
 }
 
 static enum store_result

@@ -159,6 +159,8 @@ expected_of(enum store_mode mode, bool live, bool compare, bool equal)
 {
     if (mode == STORE_ADD)
         return live ? STORE_NOT_STORED : STORE_OK;
+    if (!live && mode >= STORE_APPEND)
+        return STORE_NOT_STORED;
     if (!live)
         return compare ? STORE_MISS : mode == STORE_SET ? STORE_OK : STORE_NOT_STORED;
     return compare && !equal ? STORE_EXISTS : STORE_OK;

@@ -177,7 +177,7 @@ read_whole(struct member *member, unsigned id, struct slice key)
             sched_yield();
         for (; store_pin_next(pin, &iov, 1) == 1; to += iov.iov_len)
             memcpy(to, iov.iov_base, iov.iov_len);
-        ck_assert_uint_eq(to - value, view.value_len);
+        ck_assert_uint_eq((size_t)(to - value), view.value_len);
         check_value(id, value, view.value_len);
         store_unpin(kit->store, kit->thread, pin);
         return;

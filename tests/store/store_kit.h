@@ -4,6 +4,7 @@
 #define LARDER_TESTS_STORE_KIT_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +150,87 @@ kit_arith(struct kit *kit, enum store_arith_op op, const char *key, uint64_t del
 
     *number = summed.number;
     return result;
+}
+
+/* ---- Many items ---------------------------------------------------------------------- */
+
+#define KIT_KEY_MAX 48
+
+/* The key of number `n`: "name-n". */
+static inline struct slice
+kit_key(char text[KIT_KEY_MAX], const char *name, uint64_t n)
+{
+    int len = snprintf(text, KIT_KEY_MAX, "%s-%llu", name, (unsigned long long)n);
+
+    return slice_of(text, (size_t)len);
+}
+
+/* Stores `len` bytes of any length; all of them tell the key and the length. */
+static inline enum store_result
+kit_set_sized(struct kit *kit, struct slice key, size_t len, uint32_t exptime)
+{
+    struct store_write write = { .mode = STORE_SET, .exptime = exptime };
+    struct store_written written;
+    char *value = malloc(len + 1);
+    enum store_result result;
+
+    ck_assert_ptr_nonnull(value);
+    memset(value, (int)(store_hash(kit->store, key) + len), len);
+    result = kit_write_full(kit, &write, key, slice_of(value, len), &written);
+    free(value);
+    return result;
+}
+
+/* Is what kit_set_sized() stored there, every byte of it? */
+static inline bool
+kit_has_sized(struct kit *kit, struct slice key, size_t len)
+{
+    char *got = malloc(len + 1);
+    struct store_view view;
+    char wanted = (char)(store_hash(kit->store, key) + len);
+    int64_t found = kit_read(kit, key, got, &view);
+    bool same = found >= 0;
+
+    if (found >= 0)
+        ck_assert_int_eq(found, (int64_t)len);
+    for (size_t i = 0; same && i < len; i++)
+        same = got[i] == wanted;
+    ck_assert(same || found < 0);
+    free(got);
+    return same;
+}
+
+static inline bool
+kit_present(struct kit *kit, struct slice key)
+{
+    struct store_view view;
+
+    return store_find(kit->store, kit->thread, key, store_hash(kit->store, key), kit->now,
+        STORE_PEEK, &view) == STORE_OK;
+}
+
+static inline struct store_totals
+kit_totals(struct kit *kit)
+{
+    struct store_totals totals;
+
+    store_totals(kit->store, &totals);
+    return totals;
+}
+
+/* Main of a test program with one suite of one case. */
+static inline int
+kit_run(Suite *suite, TCase *tc)
+{
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 300);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 #endif

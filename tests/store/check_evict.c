@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_evict.c - protects: a write that has a right to succeed finds memory, whatever the
+ * cache is full of; what is in use outlives what is not; what is being sent is not taken
+ * away; and without eviction nothing vanishes.
+ */
+#include "store/core.h"
+#include "store_kit.h"
+
+static uint32_t
+chance(uint64_t *seed, uint32_t n)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(*seed >> 33) % n;
+}
+
+/* Fills the cache with items of one size until `evictions` have happened; how many. */
+static unsigned
+fill_up(struct kit *kit, const char *name, size_t len, uint64_t evictions)
+{
+    uint64_t before = kit_totals(kit).evictions;
+    unsigned n = 0;
+    char text[KIT_KEY_MAX];
+
+    while (kit_totals(kit).evictions < before + evictions) {
+        ck_assert_int_eq(kit_set_sized(kit, kit_key(text, name, n), len, 0), STORE_OK);
+        n++;
+    }
+    return n;
+}
+
+/* Looks at all of them so often that no reference bit is missing. */
+static void
+heat(struct kit *kit, const char *name, unsigned n)
+{
+    char text[KIT_KEY_MAX];
+    struct store_view view;
+
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < n; i++) {
+            struct slice key = kit_key(text, name, i);
+            (void)store_find(kit->store, kit->thread, key, store_hash(kit->store, key),
+                kit->now, STORE_USE, &view);
+        }
+    }
+}
+
+/* ---- There is always room ------------------------------------------------------------ */
+
+START_TEST(a_cache_of_nothing_but_hot_items_takes_new_ones)
+{
+    static const size_t lens[] = { 30, 300, 3000, 20000 };
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    unsigned n;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    n = fill_up(&kit, "hot", lens[_i], 1);
+    heat(&kit, "hot", n);
+    for (unsigned i = 0; i < 500; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "new", i), lens[_i], 0),
+            STORE_OK);
+    ck_assert_uint_eq(kit_totals(&kit).no_memory, 0);
+    kit_close(&kit);
+}
+END_TEST
+
+/* Every class in turn, in a cache whose pages all belong to one other class. */
+START_TEST(a_class_without_pages_is_given_one)
+{
+    static const size_t lens[] = { 10, 700, 8000, 60000 };
+    struct store_options options = kit_options(2 << 20);
+    struct kit kit;
+    char text[KIT_KEY_MAX];
+
+    for (size_t len = 1; len < 70000; len += len / 3 + 40) {
+        unsigned n;
+
+        kit_open(&kit, &options);
+        n = fill_up(&kit, "old", lens[_i / 2], 3);
+        if (_i % 2 == 1)
+            heat(&kit, "old", n);
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "new", 1), len, 0), STORE_OK);
+        ck_assert(kit_has_sized(&kit, kit_key(text, "new", 1), len));
+        kit_close(&kit);
+    }
+}
+END_TEST
+
+struct shift {
+    uint64_t memory;
+    uint32_t item_size;
+    unsigned rounds;
+};
+
+static const struct shift SHIFTS[] = {
+    { 4 << 20, 1 << 20, 1500 },
+    { 4 << 20, 300000, 3000 },
+    { 64 << 20, 8 << 20, 700 },
+    { 64 << 20, 1 << 20, 3000 },
+};
+
+/* A length that fits: now tiny, now as large as may be, in waves. */
+static size_t
+shifting_len(uint64_t *seed, const struct shift *shift, unsigned round)
+{
+    size_t most = shift->item_size - 48 - 8 - 3 - 30;
+
+    switch (round / 50 % 5) {
+    case 0:
+        return chance(seed, 200);
+    case 1:
+        return most - chance(seed, 1000);
+    case 2:
+        return chance(seed, 9000);
+    case 3:
+        return chance(seed, (uint32_t)most);
+    default:
+        return (size_t)1 << chance(seed, 18);
+    }
+}
+
+START_TEST(any_legal_size_can_be_stored_while_sizes_shift)
+{
+    const struct shift *shift = &SHIFTS[_i];
+    struct store_options options = kit_options(shift->memory);
+    struct kit kit;
+    uint64_t seed = 7 + (uint64_t)_i;
+    char text[KIT_KEY_MAX];
+
+    options.item_size_max = shift->item_size;
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < shift->rounds; i++) {
+        size_t len = shifting_len(&seed, shift, i);
+        struct slice key = kit_key(text, "key", chance(&seed, 400));
+
+        ck_assert(store_fits(kit.store, key.len, 0, len));
+        ck_assert_msg(kit_set_sized(&kit, key, len, 0) == STORE_OK, "round %u, %zu bytes",
+            i, len);
+        ck_assert(kit_has_sized(&kit, key, len));
+        if (i % 50 == 0)
+            store_maintain(kit.store, kit.thread, ++kit.now, 1000);
+    }
+    kit_close(&kit);
+}
+END_TEST
+
+/* 1 MiB is the least that -m can say. With a single page a set may fail, if an item on it
+ * shares the stripe of the key that is being set; but not more often than that. */
+START_TEST(the_smallest_memory_serves_every_small_size)
+{
+    struct store_options options = kit_options(_i == 0 ? 1 << 20 : 1 << 16);
+    struct kit kit;
+    uint64_t seed = 3;
+    unsigned failed = 0;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t len = chance(&seed, i % 7 == 0 ? 8000 : 200);
+        struct slice key = kit_key(text, "key", chance(&seed, 200));
+        bool ok = kit_set_sized(&kit, key, len, 0) == STORE_OK;
+
+        if (i % 3 == 0)
+            heat(&kit, "key", 200);
+        ck_assert(kit_has_sized(&kit, key, len) == ok);
+        failed += !ok;
+    }
+    ck_assert_uint_le(failed, _i == 0 ? 0 : 150);
+    kit_close(&kit);
+}
+END_TEST
+
+/* The only page holds the very value that is to be replaced by one of another size. */
+START_TEST(a_value_gives_way_to_its_own_successor)
+{
+    struct store_options options = kit_options(65536);
+    struct kit kit;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < 50; i++) {
+        size_t len = i % 2 == 0 ? 100 : 5000;
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "key", 1), len, 0), STORE_OK);
+        ck_assert(kit_has_sized(&kit, kit_key(text, "key", 1), len));
+    }
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(a_value_larger_than_memory_fails_and_no_more)
+{
+    struct store_options options = kit_options(1 << 20);
+    struct kit kit;
+    char text[KIT_KEY_MAX];
+
+    options.item_size_max = 64 << 20;
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "huge", i), 10 << 20, 0),
+            STORE_NO_MEMORY);
+        ck_assert_uint_eq(kit_totals(&kit).upload_bytes, 0);
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "small", i), 100, 0), STORE_OK);
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "mid", i), 500000, 0), STORE_OK);
+        ck_assert(kit_has_sized(&kit, kit_key(text, "mid", i), 500000));
+    }
+    kit_close(&kit);
+}
+END_TEST
+
+/* ---- Who goes ------------------------------------------------------------------------ */
+
+START_TEST(items_in_use_outlive_items_that_are_not)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    unsigned n, hot, cold = 0, kept = 0;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    n = fill_up(&kit, "item", 100, 1);
+    hot = n / 10;
+    heat(&kit, "item", hot);
+    /* The first tenth is read over and over while twice the cache passes through. */
+    for (unsigned i = 0; i < 2 * n; i++) {
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", i), 100, 0), STORE_OK);
+        if (i % 4 == 0)
+            (void)kit_has_sized(&kit, kit_key(text, "item", i / 4 % hot), 100);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (i < hot)
+            kept += kit_present(&kit, kit_key(text, "item", i));
+        else
+            cold += kit_present(&kit, kit_key(text, "item", i));
+    }
+    ck_assert_uint_ge(kept, hot * 95 / 100);
+    ck_assert_uint_le(cold, n / 20);
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(expired_items_go_before_live_ones)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    char text[KIT_KEY_MAX];
+    unsigned n = 0;
+
+    kit_open(&kit, &options);
+    for (; kit_totals(&kit).memory_bytes < options.memory_max; n++)
+        kit_set_sized(&kit, kit_key(text, "item", n), 100, n % 2 ? kit.now + 5 : 0);
+    kit.now += 5;
+    for (unsigned i = 0; i < n / 4; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "new", i), 100, 0), STORE_OK);
+    /* The hand takes what it meets, live or dead; dead ones need no second chance. */
+    ck_assert_uint_gt(kit_totals(&kit).reclaimed, n / 10);
+    kit_close(&kit);
+}
+END_TEST
+
+/* Counters are used and never read; sizes shift, so that pages of the counters' class are
+ * given away as well. */
+START_TEST(counters_in_use_survive_floods_of_other_sizes)
+{
+    static const size_t lens[] = { 8, 100, 900, 7000, 30000 };
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    uint64_t number, flood = 0;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(text, sizeof text, "counter-%u", i);
+        ck_assert_int_eq(kit_write(&kit, STORE_ADD, text, "1"), STORE_OK);
+    }
+    for (unsigned round = 0; round < 250; round++) {
+        for (unsigned i = 0; i < 50; i++) {
+            snprintf(text, sizeof text, "counter-%u", i);
+            ck_assert_int_eq(kit_arith(&kit, STORE_INCR, text, 1, &number), STORE_OK);
+            ck_assert_uint_eq(number, round + 2);
+        }
+        /* Half a megabyte of one size. */
+        for (size_t sum = 0; sum < 500000; sum += lens[round / 25 % 5] + 60)
+            ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", flood++),
+                lens[round / 25 % 5], 0), STORE_OK);
+        store_maintain(kit.store, kit.thread, ++kit.now, 100000);
+    }
+    ck_assert_uint_gt(kit_totals(&kit).pages_moved, 50);
+    kit_close(&kit);
+}
+END_TEST
+
+/* ---- Values being sent --------------------------------------------------------------- */
+
+#define PINNED_LEN 50000
+
+static struct store_pin *
+pin_value(struct kit *kit, struct slice key, bool *full)
+{
+    struct store_view view;
+
+    ck_assert_int_eq(store_find(kit->store, kit->thread, key, store_hash(kit->store, key),
+        kit->now, STORE_USE, &view), STORE_OK);
+    return store_pin(kit->store, kit->thread, &view, full);
+}
+
+static void
+expect_pinned(struct kit *kit, struct store_pin *pin, struct slice key)
+{
+    char wanted = (char)(store_hash(kit->store, key) + PINNED_LEN);
+    struct iovec iov;
+    size_t len = 0;
+    bool same = true;
+
+    while (store_pin_next(pin, &iov, 1) == 1) {
+        for (size_t i = 0; i < iov.iov_len; i++)
+            same = same && ((const char *)iov.iov_base)[i] == wanted;
+        len += iov.iov_len;
+    }
+    ck_assert(same);
+    ck_assert_uint_eq(len, PINNED_LEN);
+}
+
+/* As many values are pinned as may be; then floods of all sizes pass. */
+START_TEST(pinned_values_stay_and_stop_nobody)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    struct store_pin *pins[200];
+    unsigned n = 0;
+    uint64_t seed = 5;
+    bool full = false;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    for (; !full; n++) {
+        ck_assert_uint_lt(n, 200);
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "pinned", n), PINNED_LEN, 0),
+            STORE_OK);
+        pins[n] = pin_value(&kit, kit_key(text, "pinned", n), &full);
+        ck_assert((pins[n] == NULL) == full);
+    }
+    n--;
+    ck_assert_uint_gt(n, 30);
+    ck_assert(store_pins_crowded(kit.store));
+    for (unsigned i = 0; i < 4000; i++) {
+        size_t len = i % 9 == 0 ? chance(&seed, 100000) : chance(&seed, 3000);
+        ck_assert_msg(kit_set_sized(&kit, kit_key(text, "flood", i), len, 0) == STORE_OK,
+            "round %u, %zu bytes", i, len);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        expect_pinned(&kit, pins[i], kit_key(text, "pinned", i));
+        store_unpin(kit.store, kit.thread, pins[i]);
+    }
+    ck_assert_uint_eq(kit_totals(&kit).pinned_bytes, 0);
+    ck_assert(!store_pins_crowded(kit.store));
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(a_pinned_page_is_never_picked)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    struct store_pin *pin;
+    bool full;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "pinned", 0), PINNED_LEN, 0),
+        STORE_OK);
+    pin = pin_value(&kit, kit_key(text, "pinned", 0), &full);
+    ck_assert_ptr_nonnull(pin);
+    /* Its pages are the only ones there are. */
+    for (int to = 0; to <= (int)store_classes(kit.store); to++)
+        ck_assert_int_ne(store_move_page(kit.store, kit.thread, -1, to, kit.now),
+            STORE_MOVE_OK);
+    expect_pinned(&kit, pin, kit_key(text, "pinned", 0));
+    store_unpin(kit.store, kit.thread, pin);
+    ck_assert(kit_has_sized(&kit, kit_key(text, "pinned", 0), PINNED_LEN));
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, -1, 0, kit.now), STORE_MOVE_OK);
+    kit_close(&kit);
+}
+END_TEST
+
+/* ---- Moves on demand ----------------------------------------------------------------- */
+
+START_TEST(moves_that_make_no_sense_are_refused)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    int last;
+
+    kit_open(&kit, &options);
+    last = (int)store_classes(kit.store);
+    kit_write(&kit, STORE_SET, "key", "value");
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, 1, 2), STORE_MOVE_SAME);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, -1, -1, 2), STORE_MOVE_SAME);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 0, 1, 2), STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, -2, 1, 2), STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, last + 1, 2),
+        STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, last + 1, 1, 2),
+        STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, -1, 2), STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, 2, 2), STORE_MOVE_NO_SPARE);
+    kit_expect(&kit, "key", "value");
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(what_is_in_use_moves_to_another_page)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    unsigned n = 3000, kept = 0;
+    int from;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < n; i++)
+        kit_set_sized(&kit, kit_key(text, "hot", i), 100, 0);
+    heat(&kit, "hot", n);
+    from = (int)store_class_of(kit.store, 8, 0, 100);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(store_move_page(kit.store, kit.thread, from, from + 1, kit.now),
+            STORE_MOVE_OK);
+    for (unsigned i = 0; i < n; i++)
+        kept += kit_has_sized(&kit, kit_key(text, "hot", i), 100);
+    ck_assert_uint_eq(kept, n);
+    ck_assert_uint_gt(kit_totals(&kit).move_rescues, 1000);
+    kit_close(&kit);
+}
+END_TEST
+
+/* ---- Without eviction ---------------------------------------------------------------- */
+
+START_TEST(without_eviction_nothing_vanishes)
+{
+    struct store_options options = kit_options(2 << 20);
+    struct kit kit;
+    unsigned n = 0;
+    uint8_t class;
+    char text[KIT_KEY_MAX];
+    struct slice key;
+
+    options.evict = false;
+    kit_open(&kit, &options);
+    while (kit_set_sized(&kit, kit_key(text, "item", n), 500, 0) == STORE_OK)
+        n++;
+    ck_assert_uint_gt(n, 3000);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "more", i), 500, 0),
+            STORE_NO_MEMORY);
+    ck_assert_uint_eq(kit_totals(&kit).evictions, 0);
+    ck_assert_uint_gt(kit_totals(&kit).no_memory, 99);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert(kit_has_sized(&kit, kit_key(text, "item", i), 500));
+    /* A set that fails must not leave the old value to be taken for the new one. */
+    ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "item", 7), 2000, 0),
+        STORE_NO_MEMORY);
+    ck_assert(!kit_present(&kit, kit_key(text, "item", 7)));
+    /* What is deleted makes room again. */
+    key = kit_key(text, "item", 5);
+    ck_assert_int_eq(store_delete(kit.store, kit.thread, key, store_hash(kit.store, key),
+        false, 0, kit.now, &class), STORE_OK);
+    ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "again", 1), 500, 0), STORE_OK);
+    kit_close(&kit);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("store/evict");
+    TCase *tc = tcase_create("evict");
+
+    tcase_add_loop_test(tc, a_cache_of_nothing_but_hot_items_takes_new_ones, 0, 4);
+    tcase_add_loop_test(tc, a_class_without_pages_is_given_one, 0, 8);
+    tcase_add_loop_test(tc, any_legal_size_can_be_stored_while_sizes_shift, 0,
+        sizeof SHIFTS / sizeof SHIFTS[0]);
+    tcase_add_loop_test(tc, the_smallest_memory_serves_every_small_size, 0, 2);
+    tcase_add_test(tc, a_value_gives_way_to_its_own_successor);
+    tcase_add_test(tc, a_value_larger_than_memory_fails_and_no_more);
+    tcase_add_test(tc, items_in_use_outlive_items_that_are_not);
+    tcase_add_test(tc, expired_items_go_before_live_ones);
+    tcase_add_test(tc, counters_in_use_survive_floods_of_other_sizes);
+    tcase_add_test(tc, pinned_values_stay_and_stop_nobody);
+    tcase_add_test(tc, a_pinned_page_is_never_picked);
+    tcase_add_test(tc, moves_that_make_no_sense_are_refused);
+    tcase_add_test(tc, what_is_in_use_moves_to_another_page);
+    tcase_add_test(tc, without_eviction_nothing_vanishes);
+    return kit_run(suite, tc);
+}
