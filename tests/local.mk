@@ -62,6 +62,9 @@ wire_tests = \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
 	tests/wire/check_parsers.py \
+	tests/wire/check_counts.py \
+	tests/wire/check_random.py \
+	tests/wire/check_churn.py \
 	tests/clients/check_django.py \
 	tests/clients/check_libmemcached.sh \
 	tests/clients/check_memcache.py \
@@ -72,6 +75,7 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/server.py \
 	tests/wire/cases/README.md \
 	tests/wire/cases/admin.txt \
+	tests/wire/cases/binary.txt \
 	tests/wire/cases/clients.txt \
 	tests/wire/cases/counters.txt \
 	tests/wire/cases/expiry.txt \
