@@ -25,5 +25,6 @@ EXTRA_DIST += \
 	doc/benchmarks.md \
 	doc/compatibility.md \
 	doc/design.md \
-	doc/django.md
+	doc/django.md \
+	doc/statistics.md
 TESTS += scripts/check-layers

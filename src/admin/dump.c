@@ -16,6 +16,7 @@
 
 #include "admin/escape.h"
 #include "base/assert.h"
+#include "base/base64.h"
 #include "base/num.h"
 
 /* The longest line of an item: a key of 250 bytes, each as %XX, and about 12 words and

@@ -363,19 +363,6 @@ START_TEST(a_dump_without_room_waits)
 }
 END_TEST
 
-START_TEST(base64_is_padded)
-{
-    static const char *const CASES[][2] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" },
-        { "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xfb\xff\xfe", "+//+" } };
-    char text[16];
-
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        *escape_base64(text, slice_of(CASES[i][0], strlen(CASES[i][0]))) = '\0';
-        ck_assert_str_eq(text, CASES[i][1]);
-    }
-}
-END_TEST
-
 START_TEST(percent_encoding_spares_letters_digits_and_four_signs)
 {
     static const char PLAIN[] =
@@ -415,7 +402,6 @@ main(void)
     tcase_add_test(tcase, a_cachedump_stops_at_its_limit_and_at_two_mebibytes);
     tcase_add_test(tcase, dumps_run_side_by_side_while_items_come_and_go);
     tcase_add_test(tcase, a_dump_without_room_waits);
-    tcase_add_test(tcase, base64_is_padded);
     tcase_add_test(tcase, percent_encoding_spares_letters_digits_and_four_signs);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
