@@ -4,6 +4,7 @@ noinst_LIBRARIES += libbase.a libstore.a libproto.a libcmd.a libnet.a libadmin.a
 
 libbase_a_SOURCES = \
 	src/base/assert.h \
+	src/base/base64.c src/base/base64.h \
 	src/base/class_counters.def \
 	src/base/clock.c src/base/clock.h \
 	src/base/counters.c src/base/counters.def src/base/counters.h \
