@@ -66,7 +66,7 @@ run(void *context, const struct admin_request *request, struct outbox *out,
     };
 
     assert(outbox_room(out) >= ADMIN_ROOM);
-    *answer = (struct admin_answer){ NULL, false };
+    *answer = (struct admin_answer){ .stream = NULL };
     words_split(&ask.words, request->args);
     switch (request->verb) {
     case ADMIN_STATS:
