@@ -255,7 +255,6 @@ chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_
     if (chunk != NULL)
         return chunk;
     if (store->options.evict) {
-        counter_add(&thread->direct_reclaims, 1);
         chunk = evict_own(store, thread, id, false, now);
         /* All in use: something has to go nevertheless. That classes with more to keep
          * than others get more pages is left to balance_pages(), which is paced. */
@@ -265,6 +264,7 @@ chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_
         for (unsigned round = 0; round < EVICT_ROUNDS && chunk == NULL; round++) {
             if (!page_move(store, thread, -1, id, now))
                 break;
+            counter_add(&thread->direct_reclaims, 1);
             chunk = slab_alloc(&store->slab, id);
         }
     }
