@@ -9,6 +9,26 @@ tests_base_check_num_SOURCES = tests/base/check_num.c
 tests_base_check_num_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
 
+# base/options, net
+if HAVE_CHECK
+check_PROGRAMS += tests/base/check_options tests/net/check_address \
+	tests/net/check_sending tests/net/check_net
+TESTS += tests/base/check_options tests/net/check_address \
+	tests/net/check_sending tests/net/check_net
+endif
+tests_base_check_options_SOURCES = tests/base/check_options.c
+tests_base_check_options_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_options_LDADD = libbase.a $(CHECK_LIBS)
+tests_net_check_address_SOURCES = tests/net/check_address.c
+tests_net_check_address_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_address_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+tests_net_check_sending_SOURCES = tests/net/check_sending.c
+tests_net_check_sending_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_sending_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/toy.h
+tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+
 # proto, cmd
 if HAVE_CHECK
 check_PROGRAMS += tests/proto/check_text tests/proto/check_reply tests/cmd/check_session

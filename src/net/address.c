@@ -199,3 +199,17 @@ address_text(const struct sockaddr *from, socklen_t len, char *to, size_t size)
         snprintf(to, size, "?:<AF %d>", from->sa_family);
     }
 }
+
+int
+address_of(int fd, bool peer, char *to, size_t size)
+{
+    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof name;
+    int error = peer ? getpeername(fd, (struct sockaddr *)&name, &len)
+                     : getsockname(fd, (struct sockaddr *)&name, &len);
+
+    if (error != 0)
+        name.ss_family = AF_UNSPEC;
+    address_text((struct sockaddr *)&name, len, to, size);
+    return name.ss_family;
+}

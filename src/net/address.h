@@ -31,4 +31,8 @@ bool address_parse(struct slice entry, struct address *address_out,
 /* As `stats conns` shows it: tcp:1.2.3.4:5, tcp6:[::1]:5, unix:/path. */
 void address_text(const struct sockaddr *from, socklen_t len, char *to, size_t size);
 
+/* The address of a socket's other end, or of its own. A client that has gone already has
+ * none: ?:<AF 0>. Returns the family. */
+int address_of(int fd, bool peer, char *to, size_t size);
+
 #endif

@@ -141,21 +141,6 @@ arm(struct conn *conn, short what)
     return event_add(&conn->event, NULL) == 0;
 }
 
-static void
-name_peer(int fd, struct peer *peer)
-{
-    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
-    socklen_t len = sizeof name;
-
-    if (getpeername(fd, (struct sockaddr *)&name, &len) == 0)
-        address_text((struct sockaddr *)&name, len, peer->address, sizeof peer->address);
-    peer->local = name.ss_family == AF_UNIX;
-    len = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &len) == 0)
-        address_text((struct sockaddr *)&name, len, peer->listen_address,
-            sizeof peer->listen_address);
-}
-
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener)
 {
@@ -171,7 +156,9 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
     conn->next = SERVICE_READ;
     atomic_init(&conn->last_command, worker->now);
     atomic_init(&conn->shown, CONN_WAITING);
-    name_peer(fd, &peer);
+    address_of(fd, true, peer.address, sizeof peer.address);
+    peer.local = address_of(fd, false, peer.listen_address,
+                     sizeof peer.listen_address) == AF_UNIX;
     conn->session = worker->service->open(worker->lane, &peer);
     if (conn->session == NULL)
         goto out;

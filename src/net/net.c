@@ -5,7 +5,6 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "net/address.h"
@@ -187,20 +186,11 @@ highest_to_show(struct net *net, int fd_min)
 static void
 show_conn(const struct conn *conn, uint32_t now, net_conn_fn fn, void *context)
 {
-    char address[112] = "", listen_address[112] = "";
-    struct sockaddr_storage name;
-    socklen_t len = sizeof name;
+    char address[112], listen_address[112];
     uint32_t last = atomic_load_explicit(&conn->last_command, memory_order_relaxed);
 
-    if (getpeername(conn->fd, (struct sockaddr *)&name, &len) == 0)
-        address_text((struct sockaddr *)&name, len, address, sizeof address);
-    else
-        address_text(&(struct sockaddr){ .sa_family = AF_UNSPEC }, 0, address,
-            sizeof address); /* gone, but not closed yet */
-    len = sizeof name;
-    if (getsockname(conn->fd, (struct sockaddr *)&name, &len) == 0)
-        address_text((struct sockaddr *)&name, len, listen_address,
-            sizeof listen_address);
+    address_of(conn->fd, true, address, sizeof address);
+    address_of(conn->fd, false, listen_address, sizeof listen_address);
     fn(context,
         &(struct net_conn){ .fd = conn->fd, .address = address,
             .listen_address = listen_address,

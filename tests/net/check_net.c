@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Protects net: whatever a client does - send in pieces, send thousands of commands at
+ * once, close its side, not read, vanish - it gets the answers of what it asked in order,
+ * others get theirs, and nothing of it stays behind. The service is a toy: see toy.h.
+ */
+#include <assert.h>
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "toy.h"
+
+static struct toy_server *
+started(void)
+{
+    struct toy_server *server = toy_server_create();
+
+    toy_server_start(server);
+    ck_assert_int_eq(server->status, 0);
+    return server;
+}
+
+static struct net_figures
+figures_of(struct toy_server *server)
+{
+    struct net_figures figures;
+
+    net_figures(server->net, &figures);
+    return figures;
+}
+
+static struct counts
+counts_of(struct toy_server *server)
+{
+    struct counts counts;
+
+    memset(&counts, 0, sizeof counts);
+    net_counts(server->net, &counts);
+    return counts;
+}
+
+START_TEST(commands_in_one_piece_are_answered_in_order)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    toy_say(fd, "echo one\necho two\necho three\n");
+    toy_hear(fd, "one\ntwo\nthree\n");
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_command_cut_anywhere_is_answered_alike)
+{
+    static const char ASK[] = "echo a\nup 5\nxyzabecho b\npin 3\necho c\n";
+    static const char REPLY[] = "a\nup 558\nb\nabc\nc\n";
+    struct toy_server *server = started();
+
+    for (size_t cut = 1; cut < sizeof ASK - 1; cut++) {
+        int fd = toy_connect(server);
+        toy_send(fd, ASK, cut);
+        toy_sleep_ms(2);
+        toy_send(fd, ASK + cut, sizeof ASK - 1 - cut);
+        toy_hear(fd, REPLY);
+        close(fd);
+    }
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_client_that_sends_single_bytes_is_served)
+{
+    static const char ASK[] = "echo slow\n";
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    for (size_t i = 0; i < sizeof ASK - 1; i++) {
+        toy_send(fd, ASK + i, 1);
+        toy_sleep_ms(1);
+    }
+    toy_hear(fd, "slow\n");
+    for (int i = 0; i < 1000 && figures_of(server).kept_count > 0; i++)
+        toy_sleep_ms(1);
+    ck_assert_uint_eq(figures_of(server).kept_count, 0); /* it owns nothing when idle */
+    ck_assert_uint_eq(figures_of(server).kept_bytes, 0);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+#define PIPELINE 5000
+
+static void
+send_pipeline(int fd)
+{
+    char *ask = malloc(PIPELINE * 16), *at = ask;
+
+    ck_assert_ptr_nonnull(ask);
+    for (int i = 0; i < PIPELINE; i++)
+        at += sprintf(at, "echo %d\n", i);
+    toy_send(fd, ask, (size_t)(at - ask));
+    free(ask);
+}
+
+static void
+hear_pipeline(int fd)
+{
+    char *want = malloc(PIPELINE * 16), *at = want;
+
+    ck_assert_ptr_nonnull(want);
+    for (int i = 0; i < PIPELINE; i++)
+        at += sprintf(at, "%d\n", i);
+    toy_hear(fd, want);
+    free(want);
+}
+
+START_TEST(a_deep_pipeline_is_answered_whole)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    send_pipeline(fd);
+    hear_pipeline(fd);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(deep_pipelines_take_turns)
+{
+    struct toy_server *server = toy_server_create();
+    int fds[8];
+
+    server->options.threads = 1;
+    server->options.requests_per_event = 1;
+    toy_server_start(server);
+    for (int i = 0; i < 8; i++)
+        fds[i] = toy_connect(server);
+    for (int i = 0; i < 8; i++)
+        send_pipeline(fds[i]);
+    for (int i = 0; i < 8; i++) {
+        hear_pipeline(fds[i]);
+        close(fds[i]);
+    }
+    ck_assert_uint_gt(counts_of(server).conn_yields, 0);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_half_closed_client_gets_all_answers)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    send_pipeline(fd);
+    toy_say(fd, "flood 3\necho last\necho cut o");
+    shutdown(fd, SHUT_WR);
+    hear_pipeline(fd);
+    char *dots = malloc(3 * OUTBOX_BYTES);
+    ck_assert_ptr_nonnull(dots);
+    toy_read(fd, dots, OUTBOX_BYTES);
+    size_t n = OUTBOX_BYTES;
+    do
+        toy_read(fd, dots + n++, 1);
+    while (dots[n - 1] == '.');
+    ck_assert_uint_lt(n, 3 * OUTBOX_BYTES);
+    free(dots);
+    toy_hear(fd, "last\n");
+    toy_hear_end(fd);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(quit_answers_before_it_closes_whatever_follows)
+{
+    struct toy_server *server = started();
+
+    for (int i = 0; i < 20; i++) {
+        int fd = toy_connect(server);
+        toy_say(fd, "quit\necho never\n");
+        toy_hear(fd, "bye\n");
+        toy_hear_end(fd);
+        close(fd);
+    }
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    toy_server_destroy(server);
+}
+END_TEST
+
+/* Sends as much as the connection takes; returns how much that was. */
+static size_t
+stuff(int fd, const char *text)
+{
+    size_t sent = 0, len = strlen(text);
+
+    for (int idle = 0; idle < 20;) {
+        ssize_t n = send(fd, text + sent % len, len - sent % len, MSG_DONTWAIT);
+        if (n > 0) {
+            sent += (size_t)n;
+            idle = 0;
+        } else {
+            idle++;
+            toy_sleep_ms(10);
+        }
+    }
+    return sent;
+}
+
+START_TEST(a_client_that_does_not_read_cannot_make_the_server_grow)
+{
+    static const char ASK[] = "echo 0123456789012345678901234567890123456789\n";
+    struct toy_server *server = started();
+    int fd = toy_connect(server), other = toy_connect(server);
+
+    size_t sent = stuff(fd, ASK);
+    struct net_figures figures = figures_of(server);
+    ck_assert_uint_eq(figures.backlog_count, 1);
+    ck_assert_uint_le(figures.backlog_bytes, OUTBOX_BYTES + 4096);
+    ck_assert_uint_le(figures.kept_bytes, 32768);
+    toy_say(other, "echo still here\n");
+    toy_hear(other, "still here\n");
+    for (size_t i = 0; i < sent / (sizeof ASK - 1); i++)
+        toy_hear(fd, ASK + 5);
+    for (int i = 0; i < 1000 && figures_of(server).backlog_count > 0; i++)
+        toy_sleep_ms(1);
+    ck_assert_uint_eq(figures_of(server).backlog_count, 0);
+    ck_assert_uint_eq(figures_of(server).backlog_bytes, 0);
+    close(fd);
+    close(other);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(values_by_reference_arrive_whole_at_a_slow_reader)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+    char *got = malloc(TOY_PIN_MAX + 1);
+
+    ck_assert_ptr_nonnull(got);
+    for (int i = 0; i < 40; i++)
+        toy_say(fd, "pin 1000000\n");
+    toy_sleep_ms(100);
+    ck_assert_int_gt(server->toy.pins, 0);
+    for (int i = 0; i < 40; i++) {
+        toy_read(fd, got, TOY_PIN_MAX + 1);
+        ck_assert_int_eq(got[TOY_PIN_MAX], '\n');
+        for (size_t j = 0; j < TOY_PIN_MAX; j++)
+            assert(got[j] == toy_pin_byte(j));
+    }
+    ck_assert(toy_wait(&server->toy.pins, 0));
+    free(got);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_client_that_vanishes_leaves_no_pin_and_no_session)
+{
+    const struct linger at_once = { 1, 0 };
+    struct toy_server *server = started();
+
+    for (int i = 0; i < 10; i++) {
+        int fd = toy_connect(server);
+        for (int j = 0; j < 40; j++)
+            toy_say(fd, "pin 1000000\n");
+        toy_sleep_ms(20);
+        if (i % 2 == 0) /* by a reset */
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(fd);
+    }
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    ck_assert_int_eq(server->toy.pins, 0);
+    ck_assert_uint_eq(figures_of(server).current, 0);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(an_upload_goes_straight_to_its_place_and_others_follow_it)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+    char *value = malloc(3000000);
+
+    ck_assert_ptr_nonnull(value);
+    memset(value, 1, 3000000);
+    for (int i = 0; i < 3; i++) {
+        toy_say(fd, "echo before\nup 3000000\n");
+        toy_send(fd, value, 3000000);
+        toy_say(fd, "echo after\n");
+        toy_hear(fd, "before\nup 3000000\nafter\n");
+    }
+    ck_assert_int_gt(server->toy.direct_bytes, 3 * 3000000 * 9 / 10);
+    free(value);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(all_that_is_read_is_looked_at_before_it_is_run)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    for (int i = 0; i < 10; i++) {
+        toy_say(fd, "echo x\n");
+        toy_hear(fd, "x\n");
+    }
+    ck_assert_int_eq(server->toy.looks, 10);
+    ck_assert_int_eq(server->toy.looked, 10);
+    ck_assert_uint_eq(counts_of(server).bytes_read, 70);
+    close(fd);
+    ck_assert(toy_wait(&server->toy.sessions, 0)); /* bytes are counted after they went */
+    ck_assert_uint_eq(counts_of(server).bytes_written, 20);
+    toy_server_destroy(server);
+}
+END_TEST
+
+/* -c counts clients, and nothing else. */
+START_TEST(as_many_clients_as_allowed_are_served_and_no_more)
+{
+    struct toy_server *server = toy_server_create();
+    int fds[12];
+
+    server->options.connections_max = 10;
+    toy_server_start(server);
+    for (int i = 0; i < 12; i++) {
+        fds[i] = toy_connect(server);
+        toy_say(fds[i], "echo in\n");
+        toy_hear(fds[i], i < 10 ? "in\n" : TOY_FULL);
+        if (i >= 10)
+            toy_hear_end(fds[i]);
+    }
+    ck_assert_uint_eq(figures_of(server).current, 10);
+    ck_assert_uint_eq(figures_of(server).total, 10);
+    ck_assert_uint_eq(figures_of(server).rejected, 2);
+    for (int i = 0; i < 12; i++)
+        close(fds[i]);
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    int fd = toy_connect(server);
+    toy_say(fd, "echo again\n");
+    toy_hear(fd, "again\n");
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(without_maxconns_fast_surplus_clients_wait)
+{
+    struct toy_server *server = toy_server_create();
+    int fds[6];
+    char byte;
+
+    server->options.connections_max = 4;
+    server->options.maxconns_fast = false;
+    toy_server_start(server);
+    for (int i = 0; i < 6; i++) {
+        fds[i] = toy_connect(server);
+        toy_say(fds[i], "echo in\n");
+        if (i < 4)
+            toy_hear(fds[i], "in\n");
+    }
+    toy_sleep_ms(100);
+    ck_assert_int_eq(recv(fds[4], &byte, 1, MSG_DONTWAIT), -1);
+    ck_assert(!figures_of(server).accepting);
+    ck_assert_uint_eq(figures_of(server).listen_disabled, 1);
+    ck_assert_uint_ge(figures_of(server).listen_disabled_us, 90000);
+    close(fds[0]);
+    toy_hear(fds[4], "in\n");
+    close(fds[1]);
+    toy_hear(fds[5], "in\n");
+    for (int i = 2; i < 6; i++)
+        close(fds[i]);
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    ck_assert_uint_eq(figures_of(server).rejected, 0);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(idle_and_partial_clients_are_sent_away_and_busy_ones_stay)
+{
+    struct toy_server *server = toy_server_create();
+
+    server->options.idle_timeout = 3;
+    server->options.partial_timeout = 1;
+    toy_server_start(server);
+    int idle = toy_connect(server), line = toy_connect(server), drip = toy_connect(server),
+        upload = toy_connect(server), busy = toy_connect(server);
+    toy_say(line, "echo hal");
+    toy_say(upload, "up 10\nabc");
+    for (int i = 0; i < 35; i++) {
+        toy_sleep_ms(100);
+        toy_say(busy, "echo busy\n");
+        toy_hear(busy, "busy\n");
+        if (i < 15) /* bytes that never make a line are no excuse */
+            send(drip, "x", 1, MSG_NOSIGNAL);
+    }
+    toy_hear_end(line);
+    toy_hear_end(upload);
+    toy_hear_end(drip);
+    toy_hear_end(idle);
+    ck_assert_uint_eq(counts_of(server).partial_kicks, 3);
+    ck_assert_uint_eq(counts_of(server).idle_kicks, 1);
+    ck_assert_int_gt(server->toy.ticks, 2);
+    close(idle);
+    close(line);
+    close(upload);
+    close(drip);
+    close(busy);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(the_service_may_give_up_a_stalled_client)
+{
+    struct toy_server *server = started();
+    int upload = toy_connect(server), reader = toy_connect(server),
+        calm = toy_connect(server);
+
+    toy_say(calm, "stick\n"); /* it is not stalled: nothing is going on */
+    toy_hear(calm, "ok\n");
+    toy_say(upload, "stick\nup 10\nabc");
+    toy_hear(upload, "ok\n");
+    toy_say(reader, "stick\n");
+    toy_hear(reader, "ok\n");
+    for (int i = 0; i < 40; i++)
+        toy_say(reader, "pin 1000000\n");
+    toy_hear_end(upload);
+    ck_assert(toy_wait(&server->toy.sessions, 1));
+    ck_assert_int_eq(server->toy.pins, 0);
+    toy_say(calm, "echo calm\n");
+    toy_hear(calm, "calm\n");
+    close(upload);
+    close(reader);
+    close(calm);
+    toy_server_destroy(server);
+}
+END_TEST
+
+static double
+seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+START_TEST(stopping_takes_less_than_a_second_even_with_clients_that_do_not_read)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server), idle = toy_connect(server);
+
+    for (int i = 0; i < 40; i++)
+        toy_say(fd, "pin 1000000\n");
+    toy_say(idle, "echo x\n");
+    toy_hear(idle, "x\n");
+    toy_sleep_ms(50);
+    double begin = seconds_now();
+    toy_server_destroy(server);
+    ck_assert(seconds_now() - begin < 1.0);
+    toy_hear_end(idle);
+    close(fd);
+    close(idle);
+}
+END_TEST
+
+struct seen {
+    int listeners, conns;
+    int fd_lowest;
+};
+
+static void
+see(void *context, const struct net_conn *conn)
+{
+    struct seen *seen = context;
+
+    /* A client that has just gone has no address left. */
+    ck_assert(strncmp(conn->address, "tcp:127.0.0.1:", 14) == 0 ||
+              strcmp(conn->address, "?:<AF 0>") == 0);
+    if (conn->listen_address == NULL) {
+        seen->listeners++;
+    } else {
+        ck_assert_int_eq(strncmp(conn->listen_address, "tcp:127.0.0.1:", 14), 0);
+        seen->conns++;
+    }
+    if (conn->fd < seen->fd_lowest)
+        seen->fd_lowest = conn->fd;
+}
+
+START_TEST(connections_can_be_shown_while_they_come_and_go)
+{
+    struct toy_server *server = started();
+    int fds[20];
+    struct seen seen = { .fd_lowest = 1 << 20 };
+
+    for (int i = 0; i < 20; i++) {
+        fds[i] = toy_connect(server);
+        toy_say(fds[i], "echo x\n");
+        toy_hear(fds[i], "x\n");
+    }
+    net_each_conn(server->net, 0, see, &seen);
+    ck_assert_int_eq(seen.listeners, 1);
+    ck_assert_int_eq(seen.conns, 20);
+    int lowest = seen.fd_lowest;
+    seen = (struct seen){ .fd_lowest = 1 << 20 };
+    net_each_conn(server->net, lowest + 1, see, &seen);
+    ck_assert_int_gt(seen.fd_lowest, lowest);
+    ck_assert_int_eq(seen.listeners + seen.conns, 20);
+    for (int i = 0; i < 20; i++) {
+        close(fds[i]);
+        net_each_conn(server->net, 0, see, &seen);
+    }
+    toy_server_destroy(server);
+}
+END_TEST
+
+struct crowd {
+    struct toy_server *server;
+    unsigned seed;
+};
+
+/* Connects, talks in random pieces, leaves in random ways. */
+static void *
+crowd_main(void *context)
+{
+    struct crowd *crowd = context;
+
+    for (int i = 0; i < 60; i++) {
+        int fd = toy_connect(crowd->server);
+        int rounds = (int)(rand_r(&crowd->seed) % 20);
+        for (int j = 0; j < rounds; j++) {
+            toy_say(fd, "echo a\npin 100\nup 3\nab");
+            if (rand_r(&crowd->seed) % 4 == 0)
+                toy_sleep_ms(1);
+            toy_say(fd, "cecho b\n");
+            char got[2 + 101 + 7 + 2];
+            toy_read(fd, got, sizeof got);
+            assert(memcmp(got + 103, "up 294\nb\n", 9) == 0);
+        }
+        if (rand_r(&crowd->seed) % 3 == 0)
+            toy_say(fd, "pin 1000000\necho unheard\nup 70\nx");
+        close(fd);
+    }
+    return NULL;
+}
+
+START_TEST(a_crowd_is_served_and_leaves_nothing)
+{
+    struct toy_server *server = toy_server_create();
+    struct crowd crowds[4];
+    pthread_t threads[4];
+    struct seen seen = { .fd_lowest = 1 << 20 };
+
+    server->options.threads = 3;
+    toy_server_start(server);
+    for (unsigned i = 0; i < 4; i++) {
+        crowds[i] = (struct crowd){ server, i + 1 };
+        pthread_create(&threads[i], NULL, crowd_main, &crowds[i]);
+    }
+    for (int i = 0; i < 50; i++) {
+        figures_of(server);
+        counts_of(server);
+        net_each_conn(server->net, 0, see, &seen);
+        toy_sleep_ms(2);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    ck_assert_int_eq(server->toy.opened, 240);
+    ck_assert_int_eq(server->toy.pins, 0);
+    ck_assert_uint_eq(figures_of(server).current, 0);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_unix_socket_has_its_mode_and_goes_with_the_server)
+{
+    char path[] = "/tmp/larder-check-XXXXXX", file[64];
+    struct toy_server *server = toy_server_create();
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    struct stat stat_out;
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/s", path);
+    server->options.unix_socket = strdup(file);
+    server->options.unix_mask = 0640;
+    toy_server_start(server);
+    ck_assert_int_eq(server->status, 0);
+    ck_assert_int_eq(server->port, 0);
+    ck_assert_int_eq(stat(file, &stat_out), 0);
+    ck_assert_uint_eq(stat_out.st_mode & 0777, 0640);
+    strcpy(name.sun_path, file);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&name, sizeof name), 0);
+    toy_say(fd, "echo local\n");
+    toy_hear(fd, "local\n");
+    close(fd);
+    toy_server_destroy(server);
+    ck_assert_int_ne(access(file, F_OK), 0);
+    rmdir(path);
+}
+END_TEST
+
+START_TEST(a_port_in_use_is_a_failure_to_start)
+{
+    struct toy_server *first = started(), *second = toy_server_create();
+
+    second->options.port = first->port;
+    int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+    dup2(null, STDERR_FILENO);
+    toy_server_start(second);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(null);
+    ck_assert_int_eq(second->status, 71);
+    toy_server_destroy(second);
+    toy_server_destroy(first);
+}
+END_TEST
+
+START_TEST(addresses_of_a_list_share_a_free_port)
+{
+    struct toy_server *server = toy_server_create();
+
+    server->options.listen = strdup("127.0.0.1,127.0.0.2;127.0.0.3:0");
+    toy_server_start(server);
+    ck_assert_int_eq(server->status, 0);
+    int fd = toy_connect(server);
+    toy_say(fd, "echo x\n");
+    toy_hear(fd, "x\n");
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("net");
+    TCase *tc = tcase_create("net");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, commands_in_one_piece_are_answered_in_order);
+    tcase_add_test(tc, a_command_cut_anywhere_is_answered_alike);
+    tcase_add_test(tc, a_client_that_sends_single_bytes_is_served);
+    tcase_add_test(tc, a_deep_pipeline_is_answered_whole);
+    tcase_add_test(tc, deep_pipelines_take_turns);
+    tcase_add_test(tc, a_half_closed_client_gets_all_answers);
+    tcase_add_test(tc, quit_answers_before_it_closes_whatever_follows);
+    tcase_add_test(tc, a_client_that_does_not_read_cannot_make_the_server_grow);
+    tcase_add_test(tc, values_by_reference_arrive_whole_at_a_slow_reader);
+    tcase_add_test(tc, a_client_that_vanishes_leaves_no_pin_and_no_session);
+    tcase_add_test(tc, an_upload_goes_straight_to_its_place_and_others_follow_it);
+    tcase_add_test(tc, all_that_is_read_is_looked_at_before_it_is_run);
+    tcase_add_test(tc, as_many_clients_as_allowed_are_served_and_no_more);
+    tcase_add_test(tc, without_maxconns_fast_surplus_clients_wait);
+    tcase_add_test(tc, idle_and_partial_clients_are_sent_away_and_busy_ones_stay);
+    tcase_add_test(tc, the_service_may_give_up_a_stalled_client);
+    tcase_add_test(
+        tc, stopping_takes_less_than_a_second_even_with_clients_that_do_not_read);
+    tcase_add_test(tc, connections_can_be_shown_while_they_come_and_go);
+    tcase_add_test(tc, a_crowd_is_served_and_leaves_nothing);
+    tcase_add_test(tc, a_unix_socket_has_its_mode_and_goes_with_the_server);
+    tcase_add_test(tc, a_port_in_use_is_a_failure_to_start);
+    tcase_add_test(tc, addresses_of_a_list_share_a_free_port);
+    suite_add_tcase(suite, tc);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}

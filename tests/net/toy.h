@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * toy.h - a small struct service for tests of the network layer, and a server around it.
+ *
+ * Commands are lines:
+ *   echo TEXT   answers TEXT
+ *   pin N       answers N bytes by reference, and LF
+ *   flood N     answers N outboxes full of dots, and LF
+ *   up N        takes N bytes, into memory of its own where it can, and answers up SUM
+ *   stick       answers ok; from now on the session wants to be given up when it stalls
+ *   quit        answers bye and closes
+ */
+#ifndef LARDER_TESTS_NET_TOY_H
+#define LARDER_TESTS_NET_TOY_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/options.h"
+#include "base/service.h"
+#include "net/net.h"
+
+#define TOY_FULL "too many\n"
+#define TOY_PIN_MAX 1000000u
+
+/* What the service has seen, summed over workers. */
+struct toy {
+    atomic_int sessions; /* open now */
+    atomic_int opened;
+    atomic_int lanes;
+    atomic_int pins; /* not released yet */
+    atomic_int looks, looked, direct_bytes, ticks;
+};
+
+void toy_service(struct service *service_out);
+/* Byte number `i` of what `pin` answers. */
+char toy_pin_byte(size_t i);
+
+/* A server with this service, in a thread of its own. */
+struct toy_server {
+    struct toy toy;
+    struct options options; /* to be changed between init and start */
+    struct service service;
+    struct clock clock;
+    struct event_base *base;
+    struct net *net;
+    pthread_t thread;
+    sem_t ready;
+    int status; /* of net_listen() and net_start() */
+    int stop_fd;
+    int port;
+};
+
+/* Defaults: a free port of 127.0.0.1, two workers. */
+struct toy_server *toy_server_create(void);
+void toy_server_start(struct toy_server *server);
+/* Stops it and checks that nothing was left behind. */
+void toy_server_destroy(struct toy_server *server);
+
+/* Clients. All abort the test when ten seconds pass without progress. */
+int toy_connect(const struct toy_server *server);
+void toy_say(int fd, const char *text);
+void toy_send(int fd, const void *data, size_t len);
+/* Reads exactly `len` bytes. */
+void toy_read(int fd, void *to, size_t len);
+/* What comes next is `text`. */
+void toy_hear(int fd, const char *text);
+/* The server closes the connection, and says nothing more. */
+void toy_hear_end(int fd);
+/* Waits until a number is reached; false: it was not within five seconds. */
+bool toy_wait(atomic_int *number, int value);
+void toy_sleep_ms(unsigned ms);
+
+#endif
