@@ -113,13 +113,13 @@ mark_seen(struct store *store, const struct store_view *view, uint32_t now)
 /* The item in a bucket's chain whose slot and key match; what it returns need not be true
  * until the sequence has been checked. */
 static struct item *
-scan_chain(const struct store *store, const struct bucket *bucket, uint64_t meta,
+scan_chain(const struct store *store, const struct bucket *first, uint64_t meta,
     uint64_t hash, struct slice key)
 {
     const struct table *table = &store->table;
+    const struct bucket *bucket = first;
     uint64_t tag = table_tag(hash);
-    /* Rubbish could make a circle; a chain this long would be an attack by itself. */
-    unsigned left = 4096;
+    uint32_t seq = meta_seq(meta);
 
     for (;;) {
         uint32_t overflow;
@@ -136,7 +136,9 @@ scan_chain(const struct store *store, const struct bucket *bucket, uint64_t meta
                 return item;
         }
         overflow = meta_overflow(meta);
-        if (overflow == 0 || overflow >= table->overflow_max || --left == 0)
+        /* Looked at in between because rubbish could make a circle. */
+        if (overflow == 0 || overflow >= table->overflow_max ||
+            meta_seq(atomic_load_explicit(&first->meta, memory_order_relaxed)) != seq)
             return NULL;
         bucket = &table->overflow[overflow];
         meta = atomic_load_explicit(&bucket->meta, memory_order_relaxed);

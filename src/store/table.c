@@ -157,8 +157,11 @@ overflow_take(struct table *table)
     if (index != 0)
         table->overflow_used++;
     lock_give(&table->overflow_lock);
+    /* Release, here and where a slot of it is filled: whoever reads this in place of what
+     * the last owner had there, having come through the last owner's chain, also sees that
+     * chain's sequence moved. */
     if (index != 0)
-        put(&table->overflow[index].meta, 0);
+        atomic_store_explicit(&table->overflow[index].meta, 0, memory_order_release);
     return index;
 }
 
@@ -196,7 +199,7 @@ chain_add(struct table *table, struct bucket *first, uint64_t word)
     overflow = overflow_take(table);
     if (overflow == 0)
         return false;
-    put(&table->overflow[overflow].slots[0], word);
+    atomic_store_explicit(&table->overflow[overflow].slots[0], word, memory_order_release);
     atomic_thread_fence(memory_order_release);
     set_overflow(bucket, overflow);
     return true;
@@ -275,48 +278,86 @@ table_wants_growth(const struct table *table)
         (int64_t)n * TABLE_LOAD;
 }
 
-/* Shares the words of bucket `from` with its new image by bit `power` of the hash, which
- * is in the tag. The chain of `from` is rebuilt, so that its slots stay dense. */
+/* Words in a bucket's chain that have a bit set. */
+static uint64_t
+chain_count(struct table *table, const struct bucket *bucket, uint64_t bit)
+{
+    uint64_t n = 0;
+
+    for (; bucket != NULL; bucket = next_in_chain(table, bucket))
+        for (unsigned i = 0; i < TABLE_SLOTS; i++)
+            n += (load(&bucket->slots[i]) & bit) != 0;
+    return n;
+}
+
+/* Empties the chain behind a bucket, none of whose overflow buckets is in use. */
+static void
+chain_release(struct table *table, struct bucket *first)
+{
+    uint32_t index = meta_overflow(load(&first->meta));
+
+    set_overflow(first, 0);
+    while (index != 0) {
+        uint32_t next = meta_overflow(load(&table->overflow[index].meta));
+        overflow_give(table, index);
+        index = next;
+    }
+}
+
+/* Chains what `words` words need behind an empty bucket; false: not to be had. */
+static bool
+chain_reserve(struct table *table, struct bucket *first, uint64_t words)
+{
+    struct bucket *last = first;
+
+    for (uint64_t room = TABLE_SLOTS; room < words; room += TABLE_SLOTS) {
+        uint32_t index = overflow_take(table);
+
+        if (index == 0) {
+            chain_release(table, first);
+            return false;
+        }
+        set_overflow(last, index);
+        last = &table->overflow[index];
+    }
+    return true;
+}
+
+/*
+ * Shares the words of bucket `from` with its new image by bit `power` of the hash, which
+ * is in the tag. The chain of `from` is rebuilt, so that its slots stay dense. What the
+ * image needs is taken before anything moves: overflow buckets that `from` gives up on
+ * the way are anybody's, so a split could not be undone half-way.
+ */
 static bool
 split_bucket(struct table *table, struct bucket *from, struct bucket *image, unsigned power)
 {
     uint64_t bit = UINT64_C(1) << (64 - TABLE_TAG_BITS + power - TABLE_POWER_MIN);
     struct bucket *at = from;
-    bool ok = true;
 
-    for (unsigned i = 0; i < TABLE_SLOTS; i++)
-        put(&image->slots[i], 0);
-    while (at != NULL && ok) {
+    if (!chain_reserve(table, image, chain_count(table, from, bit)))
+        return false;
+    while (at != NULL) {
         unsigned i = 0;
 
         while (i < TABLE_SLOTS && load(&at->slots[i]) != 0) {
             uint64_t word = load(&at->slots[i]), last;
+            bool added;
 
             if (!(word & bit)) {
                 i++;
                 continue;
             }
-            ok = chain_add(table, image, word);
-            if (!ok)
-                break;
+            added = chain_add(table, image, word);
+            assert(added);
             last = chain_take_last(table, from);
             if (last == word)
-                return ok; /* it was the chain's last; `at` may be gone */
+                return true; /* it was the chain's last; `at` may be gone */
             put(&at->slots[i], last);
         }
         at = next_in_chain(table, at);
     }
-    return ok;
-}
-
-/* Undoes a split that found no overflow bucket half-way. */
-static void
-unsplit(struct table *table, struct bucket *from, struct bucket *image)
-{
-    while (load(&image->slots[0]) != 0) {
-        bool ok = chain_add(table, from, chain_take_last(table, image));
-        assert(ok);
-    }
+    return true;
 }
 
 bool
@@ -344,8 +385,6 @@ table_grow(struct table *table)
     ok = split_bucket(table, from, image, power);
     if (ok)
         atomic_store_explicit(&table->nbuckets, n + 1, memory_order_release);
-    else
-        unsplit(table, from, image);
     table_change_end(from);
     lock_give(stripe);
 out:
