@@ -47,6 +47,8 @@ libproto_a_SOURCES = \
 	src/proto/binary_reply.c src/proto/binary_reply.h \
 	src/proto/command.h \
 	src/proto/opcodes.def \
+	src/proto/meta.c src/proto/meta.h \
+	src/proto/meta_reply.c src/proto/meta_reply.h \
 	src/proto/outcome.h src/proto/outcomes.def \
 	src/proto/text.c src/proto/text.h \
 	src/proto/text_reply.c src/proto/text_reply.h \
@@ -56,6 +58,7 @@ libcmd_a_SOURCES = \
 	src/cmd/ahead.c src/cmd/ahead.h \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
+	src/cmd/meta.c \
 	src/cmd/retrieve.c \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \

@@ -107,11 +107,11 @@ skip_line(const char *at, const char *end)
     return lf == NULL ? NULL : lf + 1;
 }
 
-/* Behind the value that a storage line announces, taking its last word for the length. */
+/* Behind the value that a storage line announces by the word before `stop`. */
 static const char *
-skip_value(const char *line, const char *next, const char *end)
+skip_value(const char *line, const char *stop, const char *next, const char *end)
 {
-    const char *digit = next - 1;
+    const char *digit = stop - 1;
     uint64_t len = 0, unit = 1;
 
     while (digit > line && (digit[-1] == '\r' || digit[-1] == ' '))
@@ -145,7 +145,7 @@ look_one(struct rows *rows, const char *line, const char *end, bool with_value)
         len--;
     if (len > 0 && len <= COMMAND_KEY_MAX)
         add_row(rows, blank + 1, slice_of(blank + 1, len), 0);
-    return with_value ? skip_value(line, next, end) : next;
+    return with_value ? skip_value(line, next, next, end) : next;
 }
 
 static const char *
@@ -159,6 +159,37 @@ look_timed(struct rows *rows, const char *line, const char *end)
     return look_keys(rows, blank, end);
 }
 
+/* An `mg` line. Its key may be meant in base64: then the row says what is of no use. */
+static const char *
+look_mg(struct rows *rows, const char *line, const char *end)
+{
+    const char *key = line + 3, *stop = text_word_end(key, end);
+    const char *next = skip_line(stop, end);
+    size_t len = (size_t)(stop - key);
+
+    if (next == NULL)
+        return NULL;
+    if (*stop == '\n' && len > 0 && stop[-1] == '\r')
+        len--;
+    if (len > 0 && len <= COMMAND_KEY_MAX && next - line <= (ptrdiff_t)TEXT_LINE_MAX)
+        add_row(rows, line, slice_of(key, len), (size_t)(next - line));
+    return next;
+}
+
+/* A line of another meta command; the length of an ms is its third word. */
+static const char *
+look_meta(struct rows *rows, const char *line, const char *end)
+{
+    const char *next = look_one(rows, line, end, false);
+    const char *word, *stop;
+
+    if (next == NULL || end - line < 3 || line[1] != 's' || line[2] != ' ')
+        return next;
+    word = text_word_end(line + 3, next);
+    stop = text_word_end(word + (*word == ' '), next);
+    return skip_value(word, stop + (*stop == ' '), next, end);
+}
+
 /* Returns the next line, NULL at the end of what can be seen. */
 static const char *
 look_line(struct rows *rows, const char *line, const char *end)
@@ -169,7 +200,11 @@ look_line(struct rows *rows, const char *line, const char *end)
         return look_get(rows, line, line + 4, end);
     if (len >= 5 && memcmp(line, "gets ", 5) == 0)
         return look_get(rows, line, line + 5, end);
+    if (len >= 4 && memcmp(line, "mg ", 3) == 0)
+        return look_mg(rows, line, end);
     switch (*line) {
+    case 'm': /* ms, md, ma, me; mn costs nothing */
+        return look_meta(rows, line, end);
     case 's': /* set */
     case 'a': /* add, append */
     case 'c': /* cas */

@@ -112,13 +112,14 @@ execute_store(struct lane *lane, const struct command *command, uint64_t hash,
 }
 
 /* A failed `set` must not leave an older value behind: the client has been told that its
- * value was refused and would go on to read something it believes replaced. */
+ * value was refused and would go on to read something it believes replaced. The same
+ * holds for an `ms` of any mode, as clients are used to it. */
 static void
 remove_old(struct lane *lane, enum verb verb, struct slice key)
 {
     uint8_t slab_class;
 
-    if (verb == VERB_SET)
+    if (verb == VERB_SET || verb == VERB_MS)
         (void)store_delete(lane->store, lane->thread, key, store_hash(lane->store, key),
             false, 0, lane->now, &slab_class);
 }

@@ -30,7 +30,7 @@ void execute_store(struct lane *lane, const struct command *command, uint64_t ha
     const struct execute_value *value, struct outcome *outcome);
 
 /* True: the value of this storage command may be received. False: it is over the limit;
- * a `set` has removed the old value already. */
+ * a `set` or `ms` has removed the old value already. */
 bool execute_size_allowed(struct lane *lane, const struct command *command);
 
 /* A storage command's value finds no memory: what happens to the old value, and what is

@@ -359,7 +359,7 @@ retrieve_value(struct turn *turn)
         }
     }
     session->pin = NULL;
-    session->state = STATE_KEYS;
+    session->state = session->verb == VERB_MG ? STATE_LINE : STATE_KEYS;
     outbox_put(out, "\r\n", 2);
     return STEP_ON;
 }

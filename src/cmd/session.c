@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "cmd/execute.h"
 #include "cmd/state.h"
+#include "proto/meta.h"
 #include "proto/text.h"
 #include "proto/text_reply.h"
 
@@ -42,6 +43,11 @@ run_small_store(struct turn *turn, const struct command *command, const char *va
         uint64_t hash = ahead_hash(&turn->lane->ahead, turn->lane->store,
             &turn->session->ahead, command->key);
 
+        if (command->meta != NULL) {
+            turn->at = tail + 2;
+            meta_store(turn->lane, command, hash, &bytes, turn->out);
+            return STEP_ON;
+        }
         execute_store(turn->lane, command, hash, &bytes, &outcome);
     }
     turn->at = tail + 2;
@@ -58,19 +64,20 @@ run_small_store(struct turn *turn, const struct command *command, const char *va
 static enum step
 wait_for_value(struct turn *turn, const struct command *command, const char *next)
 {
-    char line[TEXT_STORE_ROOM];
+    char line[META_STORE_ROOM > TEXT_STORE_ROOM ? META_STORE_ROOM : TEXT_STORE_ROOM];
     size_t len;
 
     if (next - turn->at <= (ptrdiff_t)TEXT_LINE_MAX)
         return STEP_READ;
-    len = text_rewrite_store(command, line);
+    len = command->meta != NULL ? meta_rewrite_store(command, line)
+                                : text_rewrite_store(command, line);
     turn->at = next - len;
     memcpy(turn->data + (turn->at - turn->data), line, len);
     return STEP_READ;
 }
 
-static enum step
-run_store(struct turn *turn, const struct command *command, const char *next)
+enum step
+session_store(struct turn *turn, const struct command *command, const char *next)
 {
     size_t arrived = (size_t)(turn->end - next);
 
@@ -208,7 +215,13 @@ run_command(struct turn *turn, const struct command *command, const char *next)
     case VERB_APPEND:
     case VERB_PREPEND:
     case VERB_CAS:
-        return run_store(turn, command, next);
+        return session_store(turn, command, next);
+    case VERB_MG:
+    case VERB_MS:
+    case VERB_MD:
+    case VERB_MA:
+    case VERB_ME:
+        return meta_run(turn, command, next);
     case VERB_MN:
         text_put_line(turn->out, OUTCOME_MN);
         turn->at = next;
@@ -284,7 +297,7 @@ take_line(struct turn *turn)
             len, false);
     row = ahead_find(ahead, &session->ahead, turn->at);
     if (row != NULL && row->line_len > 0)
-        return retrieve_one(turn, row);
+        return *row->at == 'm' ? meta_one(turn, row) : retrieve_one(turn, row);
     lf = memchr(turn->at, '\n', len);
     if (lf == NULL)
         return wait_for_line(turn);

@@ -82,6 +82,24 @@ enum step retrieve_value(struct turn *turn);
 /* The session is over in STATE_VALUE. */
 void retrieve_abandon(struct session *session);
 
+/* ---- session.c ----------------------------------------------------------------------- */
+
+/* A storage command, ms included: runs it, or waits for its value, or refuses it. */
+enum step session_store(
+    struct turn *turn, const struct command *command, const char *next);
+
+/* ---- meta.c: mg, ms, md, ma, me ------------------------------------------------------- */
+
+struct execute_value;
+
+/* A line that the look-ahead found to be an mg. */
+enum step meta_one(struct turn *turn, const struct ahead_row *row);
+/* The line of a meta command but mn, whose flags have not been parsed. */
+enum step meta_run(struct turn *turn, const struct command *line, const char *next);
+/* Stores the value of an ms and answers; META_LINE_ROOM bytes must be free. */
+void meta_store(struct lane *lane, const struct command *command, uint64_t hash,
+    const struct execute_value *value, struct outbox *out);
+
 /* ---- upload.c: large values on their way in, and bytes to be dropped --------------- */
 
 /* Begins to receive the value of a storage command; input goes on behind its line. */

@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "cmd/execute.h"
 #include "cmd/state.h"
+#include "proto/meta_reply.h"
 #include "proto/text_reply.h"
 
 /* Runs of room used at once when copying. */
@@ -26,9 +27,11 @@
 struct upload {
     struct store_upload *body;
     struct command command; /* its key is `key` below */
+    struct meta_command meta; /* of an ms: what command.meta refers to */
     uint8_t ntail;
     char tail[2]; /* what came in place of CR LF */
     char key[COMMAND_KEY_MAX];
+    char opaque[META_OPAQUE_MAX]; /* of an ms */
 };
 
 enum step
@@ -40,6 +43,18 @@ upload_refuse(struct turn *turn, const struct command *command, enum outcome_cod
     session->left = command->value_len + 2;
     session->reply = (uint8_t)(command->noreply ? OUTCOME_NONE : reply);
     return STEP_ON;
+}
+
+/* The flags of an ms outlive their line, too. */
+static void
+keep_meta(struct upload *upload, const struct meta_command *meta)
+{
+    upload->meta = *meta;
+    if (meta_has(meta, 'O')) {
+        memcpy(upload->opaque, meta->opaque.data, meta->opaque.len);
+        upload->meta.opaque.data = upload->opaque;
+    }
+    upload->command.meta = &upload->meta;
 }
 
 enum step
@@ -62,6 +77,8 @@ upload_begin(struct turn *turn, const struct command *command)
     upload->command = *command;
     memcpy(upload->key, command->key.data, command->key.len);
     upload->command.key = slice_of(upload->key, command->key.len);
+    if (command->meta != NULL)
+        keep_meta(upload, command->meta);
     upload->ntail = 0;
     turn->session->upload = upload;
     turn->session->state = STATE_UPLOAD;
@@ -114,6 +131,12 @@ finish_upload(struct session *session, struct outbox *out)
     if (memcmp(upload->tail, "\r\n", 2) == 0) {
         struct execute_value value = { .upload = upload->body };
 
+        if (upload->command.meta != NULL) {
+            meta_store(lane, &upload->command,
+                store_hash(lane->store, upload->command.key), &value, out);
+            end_upload(session);
+            return;
+        }
         execute_store(lane, &upload->command,
             store_hash(lane->store, upload->command.key), &value, &outcome);
         end_upload(session);
@@ -155,7 +178,7 @@ upload_take(struct turn *turn)
     struct session *session = turn->session;
     struct upload *upload = session->upload;
 
-    if (outbox_room(turn->out) < TEXT_LINE_ROOM)
+    if (outbox_room(turn->out) < META_LINE_ROOM)
         return STEP_DRAIN;
     if (!copy_body(turn)) {
         fail_upload(session);

@@ -25,6 +25,8 @@ enum verb {
     VERB_UNKNOWN,
 };
 
+struct meta_command;
+
 struct command {
     enum verb verb;
     enum outcome_code error; /* OUTCOME_NONE: run it; otherwise answer this instead */
@@ -42,6 +44,7 @@ struct command {
     uint64_t initial;
     struct slice key;
     struct slice rest; /* retrieval: the keys; administration: the words after the verb */
+    const struct meta_command *meta; /* the flags of a meta command that was parsed */
 };
 
 #endif

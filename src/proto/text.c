@@ -40,6 +40,7 @@ enum text_shape {
     SHAPE_BARE,  /* what follows is ignored, noreply too */
     SHAPE_WORDS, /* free words, noreply being one of them */
     SHAPE_ADMIN, /* free words, then perhaps noreply */
+    SHAPE_META,  /* what meta_parse() reads */
 };
 
 struct verb_row {
@@ -396,6 +397,7 @@ parse_shape(enum text_shape shape, struct cursor *cursor, struct command *comman
         break;
     case SHAPE_WORDS:
     case SHAPE_ADMIN:
+    case SHAPE_META:
         keep_words(cursor, command);
         break;
     }

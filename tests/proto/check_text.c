@@ -70,7 +70,7 @@ static const struct refusal REFUSALS[] = {
     { "get\ta\r\n", OUTCOME_UNKNOWN, false, false },
     { "GET a\r\n", OUTCOME_UNKNOWN, false, false },
     { "getx a\r\n", OUTCOME_UNKNOWN, false, false },
-    { "mg a v\r\n", OUTCOME_UNKNOWN, false, false },
+    { "mz a v\r\n", OUTCOME_UNKNOWN, false, false },
     { "nonsense noreply\r\n", OUTCOME_UNKNOWN, true, false },
     { "noreply\r\n", OUTCOME_UNKNOWN, false, false },
     { "nonsense noreply x\r\n", OUTCOME_UNKNOWN, false, false },
