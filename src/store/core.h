@@ -67,11 +67,15 @@ struct store {
     struct lock mover_lock;    /* one page is moved at a time */
     _Atomic uint64_t pages_moved, move_rescues;
 
+    struct lock flush_lock;    /* guards flushes; see store_flush() */
+
     /* The sweep; see sweep.c. */
-    _Atomic bool sweep_enabled, sweep_all;
-    _Atomic uint64_t sweep_classes; /* classes asked for by store_sweep_now() */
+    _Atomic bool sweep_enabled;
+    _Atomic uint64_t sweep_classes; /* to be swept whole by the next round: after a flush, or
+                                     * asked for by store_sweep_now() */
     _Atomic uint64_t sweep_runs;
-    _Atomic bool sweep_running;
+    _Atomic bool sweep_running;     /* in the middle of a round */
+    uint64_t sweep_whole;           /* classes that this round sweeps whole */
     uint32_t sweep_page;
     uint32_t sweep_second;
     uint32_t balance_second;
@@ -104,6 +108,9 @@ flush_horizon(const struct store *store)
     return atomic_load_explicit(&store->flushed, memory_order_relaxed);
 }
 
+/* write.c: does the pending flush unless another thread was faster. */
+void flush_due(struct store *store, uint32_t now);
+
 /* Neither expired nor flushed? */
 static inline bool
 item_live(const struct store *store, const struct item *item, uint32_t info, uint32_t now)
@@ -111,14 +118,15 @@ item_live(const struct store *store, const struct item *item, uint32_t info, uin
     return !item_expired(item, now) && item_seq(item, info) > flush_horizon(store);
 }
 
-/* A delayed flush comes due with the first call that sees its second. */
+/* A delayed flush comes due with the first call that sees its second. Acquire: who sees
+ * that it has come (flush_at is 0 again) sees the new horizon. */
 static inline void
 flush_if_due(struct store *store, uint32_t now)
 {
-    uint32_t at = atomic_load_explicit(&store->flush_at, memory_order_relaxed);
+    uint32_t at = atomic_load_explicit(&store->flush_at, memory_order_acquire);
 
     if (__builtin_expect(at != 0 && now >= at, 0))
-        store_flush(store, 0, now);
+        flush_due(store, now);
 }
 
 /* ---- evict.c ------------------------------------------------------------------------- */

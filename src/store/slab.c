@@ -91,7 +91,7 @@ slab_init(struct slab *slab, struct arena *arena, const struct slab_sizing *sizi
     slab->arena = arena;
     slab->pages = (struct page *)(void *)arena->descriptors;
     slab->chunk_max = sizing->chunk_max;
-    slab->pool_first = NO_PAGE;
+    slab->pool_first = slab->pool_bare = NO_PAGE;
     atomic_store_explicit(&slab->pages_max, pages_max, memory_order_relaxed);
     if (sizing->sizes != NULL)
         size_by_list(slab, sizing);
@@ -195,6 +195,33 @@ page_is_empty(const struct page *page)
 
 /* ---- The pool ------------------------------------------------------------------------ */
 
+/* The first page of one of the pool's lists, or NO_PAGE. */
+static uint32_t
+pool_pop(struct slab *slab, uint32_t *first)
+{
+    uint32_t at = *first;
+
+    lock_assert_held(&slab->pool_lock);
+    if (at == NO_PAGE)
+        return at;
+    *first = slab->pages[at].next;
+    slab->pool_count--;
+    if (first == &slab->pool_first)
+        slab->pool_kept--;
+    return at;
+}
+
+static void
+pool_push(struct slab *slab, uint32_t *first, uint32_t at)
+{
+    lock_assert_held(&slab->pool_lock);
+    slab->pages[at].next = *first;
+    *first = at;
+    slab->pool_count++;
+    if (first == &slab->pool_first)
+        slab->pool_kept++;
+}
+
 /* A page of no class within the limit, or NO_PAGE. */
 static uint32_t
 pool_take(struct slab *slab)
@@ -203,11 +230,10 @@ pool_take(struct slab *slab)
 
     lock_take(&slab->pool_lock);
     if (slab->pages_held < slab->pages_max) {
-        if (slab->pool_first != NO_PAGE) {
-            at = slab->pool_first;
-            slab->pool_first = slab->pages[at].next;
-            slab->pool_count--;
-        } else if (slab->page_high < slab->arena->npages) {
+        at = pool_pop(slab, &slab->pool_first);
+        if (at == NO_PAGE)
+            at = pool_pop(slab, &slab->pool_bare);
+        if (at == NO_PAGE && slab->page_high < slab->arena->npages) {
             at = slab->page_high++;
         }
         if (at != NO_PAGE)
@@ -217,19 +243,44 @@ pool_take(struct slab *slab)
     return at;
 }
 
+/* More memory in use, or kept for use, than the limit allows? */
+static bool
+pool_over(const struct slab *slab)
+{
+    return (uint64_t)slab->pages_held + slab->pool_kept > slab->pages_max;
+}
+
 static void
 pool_give(struct slab *slab, uint32_t at)
 {
+    bool over = pool_over(slab);
+
     /* After the limit was lowered the memory itself goes back to the system; before the
      * page can be found in the pool, since whoever takes it writes to it. */
-    if (slab->pages_held + slab->pool_count > slab->pages_max)
+    if (over)
         arena_release_page(slab->arena, at);
     lock_take(&slab->pool_lock);
     slab->pages_held--;
-    slab->pages[at].next = slab->pool_first;
-    slab->pool_first = at;
-    slab->pool_count++;
+    pool_push(slab, over ? &slab->pool_bare : &slab->pool_first, at);
     lock_give(&slab->pool_lock);
+}
+
+bool
+slab_pool_trim(struct slab *slab)
+{
+    uint32_t at = NO_PAGE;
+
+    lock_take(&slab->pool_lock);
+    if (pool_over(slab))
+        at = pool_pop(slab, &slab->pool_first);
+    lock_give(&slab->pool_lock);
+    if (at == NO_PAGE)
+        return false;
+    arena_release_page(slab->arena, at);
+    lock_take(&slab->pool_lock);
+    pool_push(slab, &slab->pool_bare, at);
+    lock_give(&slab->pool_lock);
+    return true;
 }
 
 static void
@@ -488,10 +539,11 @@ slab_note_expiry(struct slab *slab, struct item *item, uint32_t exptime)
     struct page *page = &slab->pages[arena_page_of(slab->arena, item)];
     uint32_t before = atomic_load_explicit(&page->expires, memory_order_relaxed);
 
-    /* A compare and swap even where a sweep resets the field this moment: see sweep.c. */
-    while (exptime != 0 && exptime < before &&
-        !atomic_compare_exchange_weak_explicit(&page->expires, &before, exptime,
-            memory_order_acq_rel, memory_order_relaxed))
+    if (exptime == 0)
+        return;
+    /* Written even if that changes nothing: a sweep may be resetting it, see sweep.c. */
+    while (!atomic_compare_exchange_weak_explicit(&page->expires, &before,
+        exptime < before ? exptime : before, memory_order_acq_rel, memory_order_relaxed))
         ;
 }
 

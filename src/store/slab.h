@@ -74,7 +74,9 @@ struct slab {
 
     struct lock pool_lock;   /* guards what follows */
     uint32_t pool_first;     /* pages of no class, linked by `next` */
-    _Atomic uint32_t pool_count;
+    uint32_t pool_bare;      /* the same, after their memory went back to the system */
+    _Atomic uint32_t pool_count; /* on both lists */
+    _Atomic uint32_t pool_kept;  /* on the first */
     _Atomic uint32_t page_high; /* pages ever used: below this they have a history */
     _Atomic uint32_t pages_held; /* pages of classes */
     _Atomic uint32_t pages_max;  /* the memory limit */
@@ -134,6 +136,10 @@ bool slab_drain_begin(struct slab *slab, uint32_t page, unsigned *id_out,
 bool slab_drain_end(struct slab *slab, uint32_t page);
 /* Gives an owned page to a class, or to the pool (id 0). */
 void slab_page_give(struct slab *slab, uint32_t page, unsigned id);
+
+/* After the limit was lowered: gives the memory of one page of no class back to the system.
+ * False: there is none to give. */
+bool slab_pool_trim(struct slab *slab);
 
 /* Lowers the page's `expires` to the item's expiry. Call after the item is linked. */
 void slab_note_expiry(struct slab *slab, struct item *item, uint32_t exptime);

@@ -19,14 +19,12 @@
 static bool
 page_due(struct store *store, struct page *page, uint32_t now)
 {
-    uint64_t classes = atomic_load_explicit(&store->sweep_classes, memory_order_relaxed);
     unsigned id = atomic_load_explicit(&page->slab_class, memory_order_relaxed);
 
     if (id == 0)
         return false;
     return atomic_load_explicit(&page->expires, memory_order_relaxed) <= now ||
-        atomic_load_explicit(&store->sweep_all, memory_order_relaxed) ||
-        (classes >> id & 1) != 0;
+        (store->sweep_whole >> id & 1) != 0;
 }
 
 static bool
@@ -43,14 +41,17 @@ sweep_page(struct store *store, struct store_thread *thread, uint32_t at, uint32
     unsigned id = atomic_load_explicit(&page->slab_class, memory_order_relaxed);
     struct slab_class *class = &store->slab.classes[id];
     uint32_t size = class->chunk_size, earliest = UINT32_MAX;
-    uint32_t fresh, checked = 0, reclaimed = 0;
+    uint32_t fresh = 0, checked = 0, reclaimed = 0;
 
     if (id == 0)
         return;
+    /* With the class locked, so that the page does not begin another life in between. */
     lock_take(&class->lock);
-    fresh = page->slab_class == id ? page->fresh : 0;
+    if (page->slab_class == id) {
+        fresh = page->fresh;
+        atomic_exchange_explicit(&page->expires, UINT32_MAX, memory_order_acq_rel);
+    }
     lock_give(&class->lock);
-    atomic_exchange_explicit(&page->expires, UINT32_MAX, memory_order_acq_rel);
     for (uint32_t i = 0; i < fresh; i++) {
         struct item *item = (struct item *)(void *)(arena_page(&store->arena, at) +
             i * size);
@@ -88,13 +89,17 @@ sweep(struct store *store, struct store_thread *thread, uint32_t now, uint64_t d
     uint32_t high = atomic_load_explicit(&store->slab.page_high, memory_order_relaxed);
     bool wanted = atomic_load_explicit(&store->sweep_enabled, memory_order_relaxed);
 
-    if (store->sweep_page == 0) {
+    if (!atomic_load_explicit(&store->sweep_running, memory_order_relaxed)) {
         if (!wanted || store->sweep_second == now)
             return false; /* one round a second is enough */
         store->sweep_second = now;
+        store->sweep_page = 0;
+        /* What is asked for from here on is the next round's. */
+        store->sweep_whole = atomic_exchange_explicit(&store->sweep_classes, 0,
+            memory_order_relaxed);
+        atomic_store_explicit(&store->sweep_running, true, memory_order_relaxed);
         atomic_fetch_add_explicit(&store->sweep_runs, 1, memory_order_relaxed);
     }
-    atomic_store_explicit(&store->sweep_running, true, memory_order_relaxed);
     for (; store->sweep_page < high; store->sweep_page++) {
         if (!page_due(store, &store->slab.pages[store->sweep_page], now))
             continue;
@@ -102,9 +107,6 @@ sweep(struct store *store, struct store_thread *thread, uint32_t now, uint64_t d
             return true;
         sweep_page(store, thread, store->sweep_page, now);
     }
-    store->sweep_page = 0;
-    atomic_store_explicit(&store->sweep_all, false, memory_order_relaxed);
-    atomic_store_explicit(&store->sweep_classes, 0, memory_order_relaxed);
     atomic_store_explicit(&store->sweep_running, false, memory_order_relaxed);
     return false;
 }
@@ -115,6 +117,9 @@ shrink(struct store *store, struct store_thread *thread, uint32_t now, uint64_t 
 {
     struct slab *slab = &store->slab;
 
+    while (slab_pool_trim(slab))
+        if (out_of_time(deadline))
+            return true;
     while (atomic_load_explicit(&slab->pages_held, memory_order_relaxed) >
         atomic_load_explicit(&slab->pages_max, memory_order_relaxed)) {
         if (out_of_time(deadline))

@@ -487,18 +487,42 @@ store_delete(struct store *store, struct store_thread *thread, struct slice key,
     return result;
 }
 
-void
-store_flush(struct store *store, uint32_t when, uint32_t now)
+/*
+ * The lock lets the horizon only rise, and a pending flush come once: a thread that is late
+ * to notice it must not hide what others have stored since.
+ */
+static void
+flush_locked(struct store *store, uint32_t now)
 {
-    if (when > now) {
-        atomic_store_explicit(&store->flush_at, when, memory_order_relaxed);
-        return;
-    }
-    atomic_store_explicit(&store->flush_at, 0, memory_order_relaxed);
+    lock_assert_held(&store->flush_lock);
     atomic_store_explicit(&store->flushed_at, now, memory_order_relaxed);
     /* Everything that has a unique by now is older; whatever is stored from here on gets a
      * higher one. */
     atomic_store_explicit(&store->flushed,
         atomic_load_explicit(&store->cas, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(&store->sweep_all, true, memory_order_relaxed);
+    atomic_store_explicit(&store->sweep_classes, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&store->flush_at, 0, memory_order_release);
+}
+
+void
+store_flush(struct store *store, uint32_t when, uint32_t now)
+{
+    lock_take(&store->flush_lock);
+    if (when > now)
+        atomic_store_explicit(&store->flush_at, when, memory_order_release);
+    else
+        flush_locked(store, now);
+    lock_give(&store->flush_lock);
+}
+
+void
+flush_due(struct store *store, uint32_t now)
+{
+    uint32_t at;
+
+    lock_take(&store->flush_lock);
+    at = atomic_load_explicit(&store->flush_at, memory_order_relaxed);
+    if (at != 0 && now >= at)
+        flush_locked(store, now);
+    lock_give(&store->flush_lock);
 }
