@@ -79,6 +79,7 @@ wire_tests = \
 	tests/wire/check_wire.py \
 	tests/wire/check_matrix.py \
 	tests/wire/check_limits.py \
+	tests/wire/check_cli.py \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
 	tests/wire/check_parsers.py \

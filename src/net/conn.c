@@ -141,11 +141,31 @@ arm(struct conn *conn, short what)
     return event_add(&conn->event, NULL) == 0;
 }
 
+void
+conn_pause(struct conn *conn)
+{
+    event_del(&conn->event);
+}
+
+bool
+conn_resume(struct conn *conn)
+{
+    if (arm(conn, EV_READ))
+        return true;
+    conn_close(conn);
+    return false;
+}
+
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener)
 {
     struct conn *conn = malloc(sizeof *conn);
-    struct peer peer = { .fd = fd, .listener = listener };
+    const struct listeners *listeners = &worker->net->acceptor.listeners;
+    struct peer peer = {
+        .fd = fd,
+        .listener = listener,
+        .protocol = listeners->at[listener].protocol,
+    };
 
     if (conn == NULL)
         goto out;
@@ -190,9 +210,10 @@ conn_close(struct conn *conn)
     event_del(&conn->event);
     worker->service->close(conn->session);
     hold_free(conn);
+    /* First the count and then the socket: who sees it close finds the place free. */
+    acceptor_client_gone(worker->net);
     close(conn->fd);
     free(conn);
-    acceptor_client_gone(worker->net);
 }
 
 /* Closes after a last reply. Input that nobody read would make the kernel send a reset,

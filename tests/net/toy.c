@@ -343,8 +343,10 @@ toy_server_create(void)
 static void
 on_stop(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
+    uint64_t count;
+
     (void)what;
+    assert(read(fd, &count, sizeof count) == sizeof count);
     event_base_loopbreak(context);
 }
 
