@@ -28,3 +28,16 @@ EXTRA_DIST += \
 	doc/django.md \
 	doc/statistics.md
 TESTS += scripts/check-layers
+
+# The unit file: paths are filled in by make, not by configure, because bindir may contain
+# other variables.
+scripts/systemd/larder.service: scripts/systemd/larder.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) scripts/systemd && \
+	sed 's|@bindir[@]|$(bindir)|' $(srcdir)/scripts/systemd/larder.service.in >$@.tmp && \
+	mv $@.tmp $@
+EXTRA_DIST += scripts/systemd/larder.service.in
+CLEANFILES += scripts/systemd/larder.service
+all-local: scripts/systemd/larder.service
+if SYSTEMD_UNITS
+systemdsystemunit_DATA = scripts/systemd/larder.service
+endif

@@ -104,7 +104,10 @@ def absent_keys(keys, lines):
     def attack(server):
         replies = set()
         for _ in range(lines):
-            replies.add(ask(server, line, 60).split(b"\r\n")[-2][:60].decode() or "closed")
+            began = time.monotonic()
+            reply = ask(server, line, 150).decode().strip()[:60]
+            seconds = time.monotonic() - began
+            replies.add(reply or ("no reply" if seconds >= 150 else "closed"))
         return "; ".join(sorted(replies))
     return attack
 
