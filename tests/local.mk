@@ -104,6 +104,8 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/cases/meta_classic.txt \
 	tests/wire/cases/meta_counters.txt \
 	tests/wire/cases/meta_keys.txt \
+	tests/wire/cases/meta_limiter.txt \
+	tests/wire/cases/meta_replay.txt \
 	tests/wire/cases/meta_retrieval.txt \
 	tests/wire/cases/meta_storage.txt \
 	tests/wire/cases/retrieval.txt \

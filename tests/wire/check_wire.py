@@ -324,7 +324,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer", action="store_true", help="test memcached instead")
     parser.add_argument("--with", dest="extra", default="", help="what groups may need")
-    parser.add_argument("--meta", action="store_true", help="same as --with meta")
     parser.add_argument("--mode", action="append")
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("groups", nargs="*")
@@ -332,7 +331,7 @@ def main():
     if args.peer:
         os.environ.setdefault("PEER", "1")
     begin = time.monotonic()
-    extra = set(filter(None, args.extra.split(",") + ["meta"] * args.meta))
+    extra = set(filter(None, args.extra.split(",")))
 
     groups = [group for path in sorted(glob.glob(os.path.join(HERE, "cases", "*.txt")))
               for group in load(path)]
