@@ -80,6 +80,7 @@ wire_tests = \
 	tests/wire/check_matrix.py \
 	tests/wire/check_limits.py \
 	tests/wire/check_cli.py \
+	tests/wire/check_unit.sh \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
 	tests/wire/check_parsers.py \
