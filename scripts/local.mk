@@ -41,3 +41,4 @@ all-local: scripts/systemd/larder.service
 if SYSTEMD_UNITS
 systemdsystemunit_DATA = scripts/systemd/larder.service
 endif
+dist_man_MANS += doc/larder.1
