@@ -7,6 +7,7 @@ options, messages and exit statuses, signals, files and sockets. Differences are
 what is garbage is refused, and a unix socket's file goes with the server.
 """
 import os
+import re
 import resource
 import shutil
 import signal
@@ -176,6 +177,19 @@ class Refusals(Case):
         status, text, err = self.run_to_end("-i", user=False)
         self.assertEqual((status, err), (0, ""))
         self.assertIn("Redistribution", text)
+
+    def test_the_manual_page_has_every_option(self):
+        page = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                            "../../doc/larder.1")
+        with open(page) as file:
+            text = file.read().replace("\\-", "-")
+        _, out, _ = self.run_to_end("-h", user=False)
+        for line in out.split("Environment")[0].splitlines():
+            found = re.match(r"  -(\w), --([\w-]+)|      (\w+)", line)
+            if found and not line.startswith(" " * 7):
+                letter, option, word = found.groups()
+                name = "--" + option if option else word
+                self.assertRegex(text, r"\b%s\b" % re.escape(name.lstrip("-")), name)
 
 
 class Starts(Case):
