@@ -4,6 +4,7 @@ noinst_LIBRARIES += libbase.a libstore.a libproto.a libcmd.a libnet.a libadmin.a
 
 libbase_a_SOURCES = \
 	src/base/assert.h \
+	src/base/authfile.c src/base/authfile.h \
 	src/base/base64.c src/base/base64.h \
 	src/base/class_counters.def \
 	src/base/clock.c src/base/clock.h \
@@ -56,8 +57,11 @@ libproto_a_SOURCES = \
 libcmd_a_SOURCES = \
 	src/cmd/admin_hook.h \
 	src/cmd/ahead.c src/cmd/ahead.h \
+	src/cmd/auth_hook.h \
+	src/cmd/binary.c \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
+	src/cmd/login.c \
 	src/cmd/meta.c \
 	src/cmd/retrieve.c \
 	src/cmd/session.c src/cmd/session.h \
@@ -92,12 +96,18 @@ libadmin_a_SOURCES = \
 	src/admin/tunables.c src/admin/tunables.h \
 	src/admin/words.c src/admin/words.h
 libmain_a_SOURCES = \
+	src/main/auth.c src/main/auth.h \
+	src/main/cyrus.h \
 	src/main/notify.c src/main/notify.h \
 	src/main/process.c src/main/process.h \
 	src/main/serve.c src/main/serve.h \
 	src/main/upkeep.c src/main/upkeep.h
 
+if HAVE_SASL
+libmain_a_SOURCES += src/main/cyrus.c
+endif
+
 bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
 larder_LDADD = libmain.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
-	$(EVENT_LIBS) $(XXHASH_LIBS)
+	$(EVENT_LIBS) $(XXHASH_LIBS) $(SASL_LIBS)

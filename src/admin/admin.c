@@ -41,8 +41,31 @@ admin_destroy(struct admin *admin)
 void
 ask_reply(struct ask *ask, const char *line)
 {
+    if (ask->request->form != NULL) {
+        ask->answer->refusal = ADMIN_REFUSED;
+        return;
+    }
     outbox_put(ask->out, line, strlen(line));
     outbox_put(ask->out, "\r\n", 2);
+}
+
+void
+ask_done(struct ask *ask, const char *line)
+{
+    const struct admin_request *request = ask->request;
+
+    if (request->form != NULL)
+        request->form->begin(ask->out, request->tag, slice_of(NULL, 0), 0);
+    else
+        ask_reply(ask, line);
+}
+
+void
+ask_no_memory(struct ask *ask)
+{
+    ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+    if (ask->request->form != NULL)
+        ask->answer->refusal = ADMIN_NO_MEMORY;
 }
 
 void

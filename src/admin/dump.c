@@ -202,7 +202,7 @@ start(struct ask *ask, const struct dump *dump)
     struct dump *copy = malloc(sizeof *copy);
 
     if (copy == NULL) {
-        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        ask_no_memory(ask);
         return;
     }
     *copy = *dump;
@@ -295,13 +295,114 @@ prefix_fill(struct stream *stream, struct outbox *out)
     return false;
 }
 
+/* The same as one field of a form. Its length comes first, so it is made beforehand. */
+struct prefix_field {
+    struct stream stream;
+    struct admin *admin;
+    const struct admin_form *form;
+    uint32_t tag;
+    size_t len, at;
+    char *text;
+};
+
+static bool
+field_fill(struct stream *stream, struct outbox *out)
+{
+    struct prefix_field *field = (struct prefix_field *)stream;
+    size_t left = field->len - field->at;
+    size_t len = left < FILL_BYTES ? left : FILL_BYTES;
+
+    if (field->at == 0) {
+        struct slice name = SLICE("detailed");
+        if (outbox_room(out) < field->form->room + name.len)
+            return true;
+        field->form->begin(out, field->tag, name, field->len);
+    }
+    if (len > outbox_room(out))
+        len = outbox_room(out);
+    outbox_put(out, field->text + field->at, len);
+    field->at += len;
+    if (field->at < field->len || outbox_room(out) < field->form->room)
+        return true;
+    field->form->begin(out, field->tag, slice_of(NULL, 0), 0);
+    return false;
+}
+
+static void
+field_close(struct stream *stream)
+{
+    struct prefix_field *field = (struct prefix_field *)stream;
+
+    atomic_fetch_sub(&field->admin->histograms, 1);
+    free(field->text);
+    free(field);
+}
+
+/* All lines and END, in memory that is the caller's; NULL: there is none. */
+static char *
+collect_prefixes(struct prefix_table *table, size_t *len_out)
+{
+    struct outbox piece = { .bytes = malloc(OUTBOX_BYTES) };
+    char *text = NULL;
+    size_t len = 0;
+    uint32_t cursor = 0;
+    bool more = piece.bytes != NULL;
+
+    while (more) {
+        piece.used = 0;
+        more = prefix_dump(table, &cursor, &piece);
+        if (!more)
+            outbox_put(&piece, "END\r\n", 5);
+        char *longer = realloc(text, len + piece.used);
+        if (longer == NULL) {
+            free(text);
+            text = NULL;
+            break;
+        }
+        text = longer;
+        memcpy(text + len, piece.bytes, piece.used);
+        len += piece.used;
+    }
+    free(piece.bytes);
+    *len_out = len;
+    return text;
+}
+
+static void
+dump_prefix_field(struct ask *ask)
+{
+    struct admin *admin = ask->admin;
+    struct prefix_field *field = NULL;
+    char *text = NULL;
+    size_t len = 0;
+
+    if (atomic_fetch_add(&admin->histograms, 1) < HISTOGRAMS_MAX)
+        text = collect_prefixes(admin->prefixes, &len);
+    if (text != NULL)
+        field = malloc(sizeof *field);
+    if (field == NULL) {
+        atomic_fetch_sub(&admin->histograms, 1);
+        free(text);
+        ask_no_memory(ask);
+        return;
+    }
+    *field = (struct prefix_field){ { field_fill, field_close }, admin,
+        ask->request->form, ask->request->tag, len, 0, text };
+    ask_stream(ask, &field->stream);
+}
+
 void
 dump_prefixes(struct ask *ask)
 {
-    struct prefix_dump *dump = malloc(sizeof *dump);
+    struct prefix_dump *dump;
 
+    if (ask->request->form != NULL) {
+        dump_prefix_field(ask);
+        return;
+    }
+    dump = malloc(sizeof *dump);
     if (dump == NULL) {
-        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        ask_no_memory(ask);
         return;
     }
     *dump = (struct prefix_dump){ { prefix_fill, dump_close }, ask->admin->prefixes, 0 };

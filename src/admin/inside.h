@@ -18,8 +18,9 @@ struct admin {
     struct tunables tunables;
     struct baseline baseline;
     struct prefix_table *prefixes;
-    _Atomic unsigned histograms; /* `stats sizes` under way */
+    _Atomic unsigned histograms; /* reports under way that need memory of their own */
 };
+#define HISTOGRAMS_MAX 8u
 
 /* One command being answered. */
 struct ask {
@@ -30,8 +31,12 @@ struct ask {
     struct admin_answer *answer;
 };
 
-/* Answers with one line; `line` comes without its CR LF. */
+/* Answers with one line; `line` comes without its CR LF. With a form this is a refusal. */
 void ask_reply(struct ask *ask, const char *line);
+/* The same, of something that was done: with a form it is an empty report. */
+void ask_done(struct ask *ask, const char *line);
+/* Answers that there is no memory for a report. */
+void ask_no_memory(struct ask *ask);
 
 /* Answers with `stream`, which is taken: what fits goes to the outbox now, and if there
  * is more the stream goes with the answer. */

@@ -14,14 +14,17 @@ static bool
 try_step(struct report *report, struct outbox *out, bool *more_out)
 {
     struct text_sink text;
+    struct form_sink form;
+    struct stat_sink *sink = report->form == NULL ? &text.sink : &form.sink;
     uint32_t mark = out->used;
     uint64_t cursor = report->cursor;
 
     text_sink_init(&text, out);
-    *more_out = report->step(report, &text.sink);
+    form_sink_init(&form, out, report->form, report->tag);
+    *more_out = report->step(report, sink);
     if (!*more_out)
-        text.sink.end(&text.sink);
-    if (!text.sink.full)
+        sink->end(sink);
+    if (!sink->full)
         return true;
     /* A step fits an empty outbox, else the report would never end. */
     assert(mark > 0);
@@ -62,6 +65,8 @@ report_start_with(struct ask *ask, report_step_fn step, void *state,
         .stream = { report_fill, report_close },
         .admin = ask->admin,
         .thread = ask->request->thread,
+        .form = ask->request->form,
+        .tag = ask->request->tag,
         .step = step,
         .fini = fini,
         .state = state,
@@ -70,7 +75,7 @@ report_start_with(struct ask *ask, report_step_fn step, void *state,
     if (report == NULL) {
         if (fini != NULL)
             fini(&made);
-        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        ask_no_memory(ask);
         return;
     }
     *report = made;

@@ -19,6 +19,8 @@ struct report {
     struct stream stream;
     struct admin *admin;
     struct store_thread *thread; /* of the worker that asks */
+    const struct admin_form *form; /* NULL: text */
+    uint32_t tag;
     uint64_t cursor; /* the step's own; 0 at first */
     /* Writes the next part, at most about half an outbox, and moves the cursor on. False:
      * this was the last. */

@@ -146,3 +146,39 @@ text_sink_init(struct text_sink *text, struct outbox *out)
 {
     *text = (struct text_sink){ .sink = { text_field, text_end, false, "" }, .out = out };
 }
+
+static void
+form_field(struct stat_sink *sink, struct slice name, struct slice value)
+{
+    struct form_sink *self = (struct form_sink *)sink;
+
+    if (outbox_room(self->out) < self->form->room + name.len + value.len) {
+        sink->full = true;
+        return;
+    }
+    self->form->begin(self->out, self->tag, name, value.len);
+    outbox_put(self->out, value.data, value.len);
+}
+
+static void
+form_end(struct stat_sink *sink)
+{
+    struct form_sink *self = (struct form_sink *)sink;
+
+    if (outbox_room(self->out) < self->form->room)
+        sink->full = true;
+    if (!sink->full)
+        self->form->begin(self->out, self->tag, slice_of(NULL, 0), 0);
+}
+
+void
+form_sink_init(struct form_sink *sink, struct outbox *out, const struct admin_form *form,
+    uint32_t tag)
+{
+    *sink = (struct form_sink){
+        .sink = { form_field, form_end, false, "" },
+        .out = out,
+        .form = form,
+        .tag = tag,
+    };
+}

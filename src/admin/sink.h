@@ -15,6 +15,7 @@
 
 #include "base/outbox.h"
 #include "base/slice.h"
+#include "cmd/admin_hook.h"
 
 /* Longer values (a listen list, a path) are cut, so that any part of a report fits an
  * empty outbox. */
@@ -55,5 +56,15 @@ struct text_sink {
     struct outbox *out;
 };
 void text_sink_init(struct text_sink *text, struct outbox *out);
+
+/* Fields in another form, which the asker's protocol has brought along. */
+struct form_sink {
+    struct stat_sink sink;
+    struct outbox *out;
+    const struct admin_form *form;
+    uint32_t tag;
+};
+void form_sink_init(struct form_sink *sink, struct outbox *out,
+    const struct admin_form *form, uint32_t tag);
 
 #endif

@@ -17,7 +17,6 @@
 
 #define BUCKET 32u
 #define PAGE_BUCKETS 256u
-#define HISTOGRAMS_MAX 8u
 /* Chunks looked at in one step; a fill makes some thirty of them. */
 #define STEP_CHUNKS 32u
 /* Lines written in one step. */
@@ -129,7 +128,7 @@ sizes_run(struct ask *ask)
         histogram = calloc(1, sizeof *histogram + npages * sizeof histogram->pages[0]);
     if (histogram == NULL) {
         atomic_fetch_sub(&ask->admin->histograms, 1);
-        ask_reply(ask, "SERVER_ERROR out of memory writing stats");
+        ask_no_memory(ask);
         return;
     }
     histogram->store = ask->admin->parts.store;

@@ -9,7 +9,7 @@ reset(struct ask *ask)
 {
     baseline_reset(&ask->admin->baseline, &ask->admin->parts);
     prefix_reset(ask->admin->prefixes);
-    ask_reply(ask, "RESET");
+    ask_done(ask, "RESET");
 }
 
 static void
@@ -28,7 +28,7 @@ detail(struct ask *ask)
         dump_prefixes(ask);
     } else {
         atomic_store_explicit(prefix_on(ask->admin->prefixes), on, memory_order_relaxed);
-        ask_reply(ask, "OK");
+        ask_done(ask, "OK");
     }
 }
 

@@ -91,7 +91,18 @@ check_ports(const struct options *o)
 static int
 check_features(const struct options *o)
 {
-    if (o->auth_file != NULL && o->protocol == PROTOCOL_BINARY)
+#ifndef HAVE_SASL
+    if (o->sasl)
+        return refuse("This server is not built with SASL support: -S, --enable-sasl");
+#endif
+    if (o->sasl && o->auth_file != NULL)
+        return refuse("ERROR: You cannot use SASL and ascii authentication tokens "
+            "together.");
+    if (o->sasl && o->protocol != PROTOCOL_BINARY)
+        return refuse("ERROR: You cannot allow the ASCII protocol while using SASL.");
+    if (o->sasl && o->udp_port != 0)
+        return refuse("ERROR: Cannot enable UDP while using binary SASL authentication.");
+    if (o->auth_file != NULL && o->protocol != PROTOCOL_ASCII)
         return refuse("ERROR: You cannot allow the BINARY protocol while using ascii "
             "authentication tokens.");
     if (o->auth_file != NULL && o->udp_port != 0)
@@ -104,12 +115,6 @@ check_features(const struct options *o)
             "threads (%d)", o->napi_ids, o->threads);
     if (o->udp_port != 0)
         return refuse("This server is not built with UDP: -U, --udp-port");
-    if (o->protocol == PROTOCOL_BINARY)
-        return refuse("This server is not built with the binary protocol: -B binary");
-    if (o->sasl)
-        return refuse("This server is not built with SASL support: -S, --enable-sasl");
-    if (o->auth_file != NULL)
-        return refuse("This server is not built with authentication: -Y, --auth-file");
     if (o->tls)
         return refuse("This server is not built with TLS: -Z, --enable-ssl");
     if (o->memory_file != NULL)
@@ -137,6 +142,11 @@ option_check(struct options *options)
     static int (*const checks[])(const struct options *) = { check_sizes,
         check_slab_sizes, check_words, check_ports, check_features };
 
+    /* Each way to log in is a part of one protocol. */
+    if (!options->protocol_given && options->sasl)
+        options->protocol = PROTOCOL_BINARY;
+    else if (!options->protocol_given && options->auth_file != NULL)
+        options->protocol = PROTOCOL_ASCII;
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status = checks[i](options);
         if (status != OPTIONS_GO_ON)

@@ -63,7 +63,9 @@ current_value(const struct options *options, const struct option_row *row, char 
     } else if (row->set == option_set_item_size) {
         snprintf(to, size, "%llu", (unsigned long long)options->item_size_max);
     } else if (row->set == option_set_protocol) {
-        snprintf(to, size, "%s", options->protocol == PROTOCOL_AUTO ? "auto" : "ascii");
+        snprintf(to, size, "%s", options->protocol == PROTOCOL_AUTO ? "auto"
+            : options->protocol == PROTOCOL_ASCII ? "ascii"
+                                                  : "binary");
     } else if (row->set == option_set_hash) {
         snprintf(to, size, "%s", options->hash_algorithm);
     } else if (row->set == option_set_hash_power) {
@@ -131,6 +133,10 @@ option_print_help(const struct options *options)
     print_rows(options, option_words);
     puts("\nEnvironment\n"
          "  MEMCACHED_PORT_FILENAME           file that receives the ports in use\n"
+#ifdef HAVE_SASL
+         "  MEMCACHED_SASL_PWDB               file of user:password lines for -S\n"
+         "  SASL_CONF_PATH                    directory of SASL's memcached.conf\n"
+#endif
          "  NOTIFY_SOCKET, LISTEN_FDS         as systemd sets them\n"
          "\nThe manual page larder(1) says more.");
 }

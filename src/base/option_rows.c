@@ -45,6 +45,11 @@
         .name = (long_name), .letter = (c), .kind = OPTION_OTHER, .set = (fn),            \
         .argument = (what), .help = (text)                                                \
     }
+#ifdef HAVE_SASL
+#define SASL_MISSING ""
+#else
+#define SASL_MISSING " (not built into this program)"
+#endif
 /* The same, for what this design has no use for. */
 #define IDLE .idle = true,
 
@@ -66,7 +71,7 @@ const struct option_row option_rows[] = {
     INT('b', "listen-backlog", backlog, 0, INT_MAX, NULL, "num",
         "connections the kernel may hold until they are accepted"),
     OTHER('B', "protocol", option_set_protocol, "word",
-        "auto or ascii (binary is not built into this program)"),
+        "what clients may speak: auto (their first byte tells), ascii or binary"),
 
     GROUP("Memory"),
     OTHER('m', "memory-limit", option_set_memory, "MiB", "memory for items"),
@@ -102,9 +107,11 @@ const struct option_row option_rows[] = {
     FLAG('X', "disable-dumping", dump_allowed, false,
         "refuse stats cachedump, stats detail and lru_crawler metadump"),
     FLAG('W', "disable-watch", watch_allowed, false, "refuse watch"),
-    FLAG('S', "enable-sasl", sasl, true, "SASL (not built into this program)"),
+    FLAG('S', "enable-sasl", sasl, true,
+        "clients log in by SASL; forces -B binary" SASL_MISSING),
     TEXT('Y', "auth-file", auth_file, "path",
-        "users and passwords (not built into this program)"),
+        "file of user:password lines; clients log in by a first set; forces -B ascii; "
+        "read again on SIGHUP"),
     FLAG('Z', "enable-ssl", tls, true, "TLS (not built into this program)"),
 
     GROUP("Process"),

@@ -164,6 +164,7 @@ option_set_protocol(struct options *options, const struct option_row *row,
     const char *text)
 {
     (void)row;
+    options->protocol_given = true;
     if (strcmp(text, "auto") == 0) {
         options->protocol = PROTOCOL_AUTO;
     } else if (strcmp(text, "ascii") == 0) {

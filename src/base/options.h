@@ -41,7 +41,8 @@ struct options {
     int requests_per_event; /* -R */
     bool cas;             /* not -C: CAS uniques are shown */
     int backlog;          /* -b */
-    enum protocol_choice protocol; /* -B */
+    enum protocol_choice protocol; /* -B, or what -S or -Y demand */
+    bool protocol_given;
     uint64_t item_size_max; /* -I, bytes */
     bool sasl;            /* -S */
     bool flush_allowed;   /* not -F */

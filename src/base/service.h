@@ -30,6 +30,7 @@
 enum service_next {
     SERVICE_READ,  /* nothing more to do until more input arrives */
     SERVICE_AGAIN, /* budget used up: call took() again later with the unused bytes */
+    SERVICE_WAIT,  /* as AGAIN, but nothing will have changed for some milliseconds */
     SERVICE_DRAIN, /* outbox full: call took() again (also with no bytes) once it is sent */
     SERVICE_CLOSE, /* send what is in the outbox, then close */
 };
@@ -41,6 +42,7 @@ struct peer {
     int fd;                 /* for display only */
     bool local;             /* a unix socket */
     uint16_t listener;      /* index of the listener it came through */
+    uint8_t protocol;       /* enum protocol_choice: what is spoken there */
 };
 
 /* What a connection is doing, for display. */

@@ -29,20 +29,35 @@ enum admin_verb {
     ADMIN_EXTSTORE,
 };
 
+/* How a report's fields are written, if not as lines of text. */
+struct admin_form {
+    /* Begins a field, whose value of `value_len` bytes the caller writes behind it; or
+     * ends the report, if it has no name. */
+    void (*begin)(
+        struct outbox *out, uint32_t tag, struct slice name, size_t value_len);
+    size_t room; /* bytes that begin() takes besides the name's */
+};
+
 struct admin_request {
     enum admin_verb verb;
     struct slice args;   /* the words after the command's name, without a final noreply */
     bool noreply;        /* the line ended in "noreply" (already honoured by the caller:
                           * what is written to `out` is dropped) */
     bool pending;        /* replies of earlier commands are still unsent */
+    const struct admin_form *form; /* of what `stats` answers; NULL: text */
+    uint32_t tag;        /* for `form` */
     int fd;              /* of the connection that asks; for display */
     uint32_t now;        /* clock_seconds() */
     struct store_thread *thread; /* of the worker that runs this */
 };
 
+/* Why a request with a form was not answered; nothing was written then. */
+enum admin_refusal { ADMIN_ANSWERED, ADMIN_REFUSED, ADMIN_NO_MEMORY };
+
 struct admin_answer {
     struct stream *stream; /* NULL: all of the reply is in the outbox */
     bool close;            /* close the connection without a reply (shutdown) */
+    enum admin_refusal refusal;
 };
 
 struct admin_hook {

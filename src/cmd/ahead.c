@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "proto/binary.h"
 #include "proto/text.h"
 
 /* As -R without an argument. */
@@ -223,11 +224,27 @@ look_line(struct rows *rows, const char *line, const char *end)
 }
 
 static const char *
-look_over(struct rows *rows, const char *at, const char *end, bool in_keys)
+look_packet(struct rows *rows, const char *at, const char *end)
+{
+    size_t len = (size_t)(end - at), next;
+    struct slice key = binary_peek(at, len, &next);
+
+    if (key.len > 0)
+        add_row(rows, key.data, key, 0);
+    return next > 0 && next < len ? at + next : NULL;
+}
+
+static const char *
+look_over(struct rows *rows, const char *at, const char *end, enum ahead_kind kind)
 {
     unsigned lines = rows->table->lines;
 
-    if (in_keys)
+    if (kind == AHEAD_PACKETS) {
+        while (at != NULL && lines-- > 0 && rows->used < rows->max)
+            at = look_packet(rows, at, end);
+        return at == NULL ? end : at;
+    }
+    if (kind == AHEAD_KEYS)
         at = look_keys(rows, at, end);
     while (at != NULL && at < end && lines-- > 0 && rows->used < rows->max)
         at = look_line(rows, at, end);
@@ -236,13 +253,13 @@ look_over(struct rows *rows, const char *at, const char *end, bool in_keys)
 
 void
 ahead_look(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, bool in_keys)
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind)
 {
     unsigned room = AHEAD_GROUP - table->used;
     unsigned wanted = room < AHEAD_SESSION ? room : AHEAD_SESSION;
     struct rows rows = { table, store, table->used, table->used + wanted };
 
-    look_over(&rows, data, data + len, in_keys);
+    look_over(&rows, data, data + len, kind);
     range->turn = table->turn;
     range->first = (uint16_t)table->used;
     range->end = (uint16_t)rows.used;
@@ -259,10 +276,10 @@ ahead_looked(struct ahead_table *table, const struct store *store)
 
 const char *
 ahead_more(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, bool in_keys)
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind)
 {
     struct rows rows = { table, store, AHEAD_GROUP, AHEAD_GROUP + AHEAD_SESSION };
-    const char *stop = look_over(&rows, data, data + len, in_keys);
+    const char *stop = look_over(&rows, data, data + len, kind);
 
     for (unsigned i = AHEAD_GROUP; i < rows.used; i++)
         store_prefetch_item(store, table->rows[i].hash);

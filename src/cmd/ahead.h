@@ -51,10 +51,12 @@ void ahead_init(struct ahead_table *table, unsigned requests_per_event);
 /* Begins a new group if the last one is over. True if it did. */
 bool ahead_turn(struct ahead_table *table);
 
-/* Looks over input, which begins with a line, or within a retrieval line if `in_keys`:
- * writes rows and fetches buckets. */
+/* What input begins with: a line, keys of a retrieval line, or a binary packet. */
+enum ahead_kind { AHEAD_LINES, AHEAD_KEYS, AHEAD_PACKETS };
+
+/* Looks over input: writes rows and fetches buckets. */
 void ahead_look(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, bool in_keys);
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind);
 
 /* Fetches the items behind all rows of the group. */
 void ahead_looked(struct ahead_table *table, const struct store *store);
@@ -62,7 +64,7 @@ void ahead_looked(struct ahead_table *table, const struct store *store);
 /* The same two steps at once, for a connection whose rows are used up. Returns how far
  * it looked: there is no use in calling it again before that. */
 const char *ahead_more(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, bool in_keys);
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind);
 
 /* The row that stands at `at`, or NULL. Rows before it are dropped. */
 static inline const struct ahead_row *

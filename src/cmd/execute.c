@@ -17,6 +17,13 @@ execute_exptime(const struct lane *lane, int64_t exptime)
     return exptime == 0 ? EXPTIME_NEVER : clock_exptime(exptime, lane->now);
 }
 
+/* With -C nobody has seen a unique, so none can be the right one. */
+static uint64_t
+expected(const struct lane *lane, uint64_t cas)
+{
+    return lane->context->cas ? cas : CAS_NEVER;
+}
+
 static struct class_counters *
 class_of(struct lane *lane, uint8_t id)
 {
@@ -24,10 +31,21 @@ class_of(struct lane *lane, uint8_t id)
     return &lane->counters.classes[id];
 }
 
-static enum store_mode
-mode_of(enum verb verb)
+/* In the binary protocol a CAS unique is the only condition of a set, add or replace. */
+static bool
+is_swap(const struct command *command)
 {
-    /* Only the storage verbs come here; cas is a set with a condition. */
+    return command->verb == VERB_CAS || (command->compare && command->verb != VERB_APPEND &&
+                                            command->verb != VERB_PREPEND);
+}
+
+static enum store_mode
+mode_of(const struct command *command)
+{
+    enum verb verb = command->verb;
+
+    if (is_swap(command))
+        return STORE_SET;
     if (verb == VERB_ADD)
         return STORE_ADD;
     if (verb == VERB_REPLACE)
@@ -50,7 +68,7 @@ count_store(struct lane *lane, const struct command *command, enum store_result 
     counter_add(&of_class->cmd_set, 1);
     if (result == STORE_NO_MEMORY)
         counter_add(&counters->store_no_memory, 1);
-    if (command->verb != VERB_CAS)
+    if (!is_swap(command))
         return;
     if (result == STORE_OK) {
         counter_add(&counters->cas_hits, 1);
@@ -90,15 +108,16 @@ execute_store(struct lane *lane, const struct command *command, uint64_t hash,
     const struct execute_value *value, struct outcome *outcome)
 {
     struct store_write write = {
-        .mode = mode_of(command->verb),
+        .mode = mode_of(command),
         .key = command->key,
         .hash = hash,
         .client_flags = command->client_flags,
         .exptime = execute_exptime(lane, command->exptime),
         .value = value->bytes,
         .upload = value->upload,
-        .compare = command->verb == VERB_CAS,
-        .cas_expected = lane->context->cas ? command->number : CAS_NEVER,
+        .compare = command->compare || command->verb == VERB_CAS,
+        .cas_expected = expected(
+            lane, command->verb == VERB_CAS ? command->number : command->cas),
     };
     struct store_written written = { 0 };
     enum store_result result =
@@ -153,6 +172,11 @@ execute_arith(struct lane *lane, const struct command *command, uint64_t hash,
         .key = command->key,
         .hash = hash,
         .delta = command->number,
+        .compare = command->compare,
+        .cas_expected = expected(lane, command->cas),
+        .vivify = command->create,
+        .initial = command->initial,
+        .vivify_exptime = execute_exptime(lane, command->exptime),
     };
     struct store_summed summed = { 0 };
     enum store_result result =
@@ -161,8 +185,12 @@ execute_arith(struct lane *lane, const struct command *command, uint64_t hash,
     if (result == STORE_OK) {
         struct class_counters *of_class = class_of(lane, summed.slab_class);
 
-        counter_add(incr ? &counters->incr_hits : &counters->decr_hits, 1);
-        counter_add(incr ? &of_class->incr_hits : &of_class->decr_hits, 1);
+        if (summed.created) {
+            counter_add(incr ? &counters->incr_misses : &counters->decr_misses, 1);
+        } else {
+            counter_add(incr ? &counters->incr_hits : &counters->decr_hits, 1);
+            counter_add(incr ? &of_class->incr_hits : &of_class->decr_hits, 1);
+        }
         outcome->code = OUTCOME_NUMBER;
         outcome->number = summed.number;
         outcome->cas = summed.cas;
@@ -170,7 +198,9 @@ execute_arith(struct lane *lane, const struct command *command, uint64_t hash,
     }
     if (result == STORE_MISS)
         counter_add(incr ? &counters->incr_misses : &counters->decr_misses, 1);
-    outcome->code = result == STORE_NO_MEMORY ? OUTCOME_NO_MEMORY : stored_code(result);
+    outcome->code = stored_code(result);
+    if (result == STORE_NO_MEMORY)
+        outcome->code = summed.created ? OUTCOME_NO_MEMORY_CREATING : OUTCOME_NO_MEMORY;
 }
 
 void
@@ -179,7 +209,7 @@ execute_delete(struct lane *lane, const struct command *command, uint64_t hash,
 {
     uint8_t slab_class = 0;
     enum store_result result = store_delete(lane->store, lane->thread, command->key, hash,
-        false, 0, lane->now, &slab_class);
+        command->compare, expected(lane, command->cas), lane->now, &slab_class);
 
     if (lane_detail(lane))
         lane->context->hook->detail_delete(lane->context->hook->context, command->key);
@@ -189,7 +219,8 @@ execute_delete(struct lane *lane, const struct command *command, uint64_t hash,
         outcome->code = OUTCOME_DELETED;
         return;
     }
-    counter_add(&lane->counters.delete_misses, 1);
+    if (result == STORE_MISS)
+        counter_add(&lane->counters.delete_misses, 1);
     outcome->code = stored_code(result);
 }
 
@@ -209,6 +240,8 @@ execute_touch(struct lane *lane, const struct command *command, uint64_t hash,
         counter_add(&lane->counters.touch_hits, 1);
         counter_add(&class_of(lane, view.slab_class)->touch_hits, 1);
         outcome->code = OUTCOME_TOUCHED;
+        outcome->client_flags = view.client_flags;
+        outcome->cas = view.cas;
     } else {
         counter_add(&lane->counters.touch_misses, 1);
         outcome->code = OUTCOME_NOT_FOUND;
@@ -230,8 +263,12 @@ execute_flush(struct lane *lane, const struct command *command, struct outcome *
         outcome->code = command->error;
         return;
     }
-    if (command->exptime > 0)
+    if (command->exptime > 0) {
         when = clock_exptime(command->exptime, lane->now);
+        /* A date that is over flushes nothing, but it does replace an appointment. */
+        if (when <= lane->now)
+            when = UINT32_MAX;
+    }
     store_flush(lane->store, when, lane->now);
     outcome->code = OUTCOME_OK;
 }

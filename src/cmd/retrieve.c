@@ -33,14 +33,6 @@
 /* What follows the last value in the outbox. */
 #define TAIL_ROOM (2 + TEXT_LINE_ROOM)
 
-enum got {
-    GOT_IT,      /* found or not, this key is done */
-    GOT_LARGE,   /* its header is written, STATE_VALUE goes on */
-    GOT_NO_ROOM, /* nothing was done; to be repeated with an empty outbox */
-    GOT_NO_PINS, /* too much is pinned by clients that don't read */
-    GOT_CHANGED, /* the item changed under our hands: look it up again */
-};
-
 static bool
 is_timed(enum verb verb)
 {
@@ -51,6 +43,9 @@ static inline char *
 put_header(struct turn *turn, struct slice key, const struct store_view *view,
     enum verb verb)
 {
+    if (turn->session->binary)
+        return binary_session_hit(turn, key, view);
+
     struct text_value value = {
         .key = key,
         .client_flags = view->client_flags,
@@ -76,8 +71,11 @@ copy_value(struct turn *turn, const struct execute_find *find,
 
         got = GOT_CHANGED;
         if (store_copy(store, view, value)) {
-            memcpy(value + view->value_len, "\r\n", 2);
-            outbox_grow(out, (size_t)(value - outbox_tail(out)) + view->value_len + 2);
+            size_t len = (size_t)(value - outbox_tail(out)) + view->value_len;
+
+            outbox_grow(out, len);
+            if (!turn->session->binary)
+                outbox_put(out, "\r\n", 2);
             got = GOT_IT;
         }
     }
@@ -116,9 +114,8 @@ pin_value(struct turn *turn, const struct execute_find *find,
     return GOT_LARGE;
 }
 
-/* Looks up one key and writes what there is of it. */
-static enum got
-get_key(struct turn *turn, struct slice key, uint64_t hash, enum verb verb)
+enum got
+retrieve_key(struct turn *turn, struct slice key, uint64_t hash, enum verb verb)
 {
     struct lane *lane = turn->lane;
     struct execute_find find = { .key = key, .hash = hash, .touch = is_timed(verb) };
@@ -137,7 +134,7 @@ get_key(struct turn *turn, struct slice key, uint64_t hash, enum verb verb)
         find.lock = copies >= TRIES_UNLOCKED;
         if (!execute_find(lane, &find, &view)) {
             execute_count_miss(lane, &find, &view);
-            return GOT_IT;
+            return GOT_NOTHING;
         }
         if (view.large) {
             got = pin_value(turn, &find, &view, verb);
@@ -179,8 +176,9 @@ retrieve_one(struct turn *turn, const struct ahead_row *row)
     struct slice key = slice_of(row->at + row->key_at, row->key_len);
     enum verb verb = row->at[3] == ' ' ? VERB_GET : VERB_GETS;
 
-    switch (get_key(turn, key, row->hash, verb)) {
+    switch (retrieve_key(turn, key, row->hash, verb)) {
     case GOT_IT:
+    case GOT_NOTHING:
         turn->at += row->line_len;
         return end_line(turn, OUTCOME_END);
     case GOT_LARGE:
@@ -258,7 +256,7 @@ look_further(struct turn *turn)
     if (session->ahead.first < session->ahead.end || turn->at < turn->ahead_stop)
         return;
     turn->ahead_stop = ahead_more(&turn->lane->ahead, turn->lane->store, &session->ahead,
-        turn->at, (size_t)(turn->end - turn->at), true);
+        turn->at, (size_t)(turn->end - turn->at), AHEAD_KEYS);
 }
 
 /* The next key and its hash, from the look-ahead if that got so far. */
@@ -315,8 +313,9 @@ retrieve_keys(struct turn *turn)
         case TEXT_KEY:
             break;
         }
-        switch (get_key(turn, key, hash, verb)) {
+        switch (retrieve_key(turn, key, hash, verb)) {
         case GOT_IT:
+        case GOT_NOTHING:
             turn->at = cursor;
             count_key(turn);
             break;
@@ -359,6 +358,10 @@ retrieve_value(struct turn *turn)
         }
     }
     session->pin = NULL;
+    if (session->binary) {
+        session->state = STATE_LINE;
+        return STEP_ON;
+    }
     session->state = session->verb == VERB_MG ? STATE_LINE : STATE_KEYS;
     outbox_put(out, "\r\n", 2);
     return STEP_ON;

@@ -15,19 +15,36 @@
 #include "base/assert.h"
 #include "cmd/execute.h"
 #include "cmd/state.h"
+#include "proto/binary_reply.h"
 #include "proto/meta.h"
 #include "proto/text.h"
 #include "proto/text_reply.h"
 
 /* What one-line replies and `VERSION` may take; a turn goes on only with this much. */
 #define REPLY_ROOM 256u
-/* The first byte of a connection that speaks the binary protocol. */
-#define BINARY_MAGIC '\x80'
 /* Seconds without progress after which what a client holds may be needed elsewhere. */
 #define STALLED_MAX 2u
 
 _Static_assert(REPLY_ROOM >= TEXT_LINE_ROOM, "every line must fit");
 _Static_assert(REPLY_ROOM >= CMD_VERSION_MAX + 16, "the version must fit");
+
+void
+session_answer(struct session *session, const struct command *command,
+    const struct outcome *outcome, struct outbox *out)
+{
+    struct binary_tag tag = { session->opcode, session->opaque };
+    struct outcome shown = *outcome;
+
+    if (!session->binary) {
+        if (!command->noreply)
+            text_put_outcome(out, outcome);
+        return;
+    }
+    if (!session->lane->context->cas)
+        shown.cas = 0;
+    binary_put_outcome(
+        out, tag, binary_is_quiet(session->opcode), command->verb, &shown);
+}
 
 /* ---- One command ------------------------------------------------------------------- */
 
@@ -125,7 +142,7 @@ run_admin(struct turn *turn, const struct command *command, const char *next)
     const struct admin_hook *hook = turn->lane->context->hook;
     struct session *session = turn->session;
     struct outbox *out = turn->out;
-    struct admin_answer answer = { NULL, false };
+    struct admin_answer answer = { .stream = NULL };
     struct admin_request request = {
         .verb = admin_verb_of(command->verb),
         .args = command->rest,
@@ -156,6 +173,45 @@ run_admin(struct turn *turn, const struct command *command, const char *next)
         session->stream = answer.stream;
         session->state = STATE_STREAM;
         session->watching = command->verb == VERB_WATCH;
+    }
+    return STEP_ON;
+}
+
+static void
+begin_field(struct outbox *out, uint32_t tag, struct slice name, size_t value_len)
+{
+    binary_put_field(out, tag, name, value_len);
+}
+
+enum step
+session_stat(struct turn *turn, struct slice args)
+{
+    static const struct admin_form form = { begin_field, BINARY_HEADER };
+    const struct admin_hook *hook = turn->lane->context->hook;
+    struct session *session = turn->session;
+    struct admin_answer answer = { .refusal = ADMIN_REFUSED };
+    struct admin_request request = {
+        .verb = ADMIN_STATS,
+        .args = args,
+        .form = &form,
+        .tag = session->opaque,
+        .pending = !outbox_empty(turn->out),
+        .fd = session->fd,
+        .now = turn->lane->now,
+        .thread = turn->lane->thread,
+    };
+    struct outcome outcome = { .code = OUTCOME_NOT_FOUND };
+
+    if (hook != NULL)
+        hook->run(hook->context, &request, turn->out, &answer);
+    if (answer.refusal == ADMIN_NO_MEMORY)
+        outcome.code = OUTCOME_NO_MEMORY_STATS;
+    if (answer.refusal != ADMIN_ANSWERED)
+        session_answer(session, &(struct command){ .verb = VERB_STATS }, &outcome,
+            turn->out);
+    if (answer.stream != NULL) {
+        session->stream = answer.stream;
+        session->state = STATE_STREAM;
     }
     return STEP_ON;
 }
@@ -294,7 +350,7 @@ take_line(struct turn *turn)
         return STEP_DRAIN;
     if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
         turn->ahead_stop = ahead_more(ahead, turn->lane->store, &session->ahead, turn->at,
-            len, false);
+            len, AHEAD_LINES);
     row = ahead_find(ahead, &session->ahead, turn->at);
     if (row != NULL && row->line_len > 0)
         return *row->at == 'm' ? meta_one(turn, row) : retrieve_one(turn, row);
@@ -354,7 +410,9 @@ take_step(struct turn *turn)
 {
     switch ((enum state)turn->session->state) {
     case STATE_LINE:
-        return take_line(turn);
+        if (turn->session->binary)
+            return binary_session_take(turn);
+        return turn->session->locked ? login_line(turn) : take_line(turn);
     case STATE_KEYS:
         return retrieve_keys(turn);
     case STATE_VALUE:
@@ -367,6 +425,10 @@ take_step(struct turn *turn)
         return drop_line(turn);
     case STATE_STREAM:
         return fill_stream(turn);
+    case STATE_LOGIN:
+        return login_take(turn);
+    case STATE_PENDING:
+        return login_wait(turn);
     }
     return STEP_CLOSE;
 }
@@ -383,6 +445,8 @@ session_open(void *p, const struct peer *peer)
     session->lane = p;
     session->fd = peer->fd;
     session->state = STATE_LINE;
+    session->protocol = peer->protocol & 3u;
+    session->locked = session->lane->context->auth != NULL;
     return session;
 }
 
@@ -397,22 +461,42 @@ session_close(void *p)
         upload_abandon(session);
     else if (session->state == STATE_STREAM)
         end_stream(session);
+    login_end(session);
     free(session);
 }
 
-/* True if a connection that begins with this byte is not for us. */
+/* The protocol of a connection that begins with this byte. */
 static bool
-is_foreign(const struct lane *lane, char first)
+speaks_binary(const struct session *session, char first)
 {
-    switch (lane->context->protocol) {
+    switch ((enum protocol_choice)session->protocol) {
     case PROTOCOL_ASCII:
         return false;
-    case PROTOCOL_AUTO:
-        return first == BINARY_MAGIC;
     case PROTOCOL_BINARY:
+        return true;
+    case PROTOCOL_AUTO:
         break;
     }
-    return true;
+    return (unsigned char)first == BINARY_MAGIC;
+}
+
+/* The first byte has come. False: nobody can log in by this protocol. */
+static bool
+greet(struct session *session, char first)
+{
+    const struct auth_hook *auth = session->lane->context->auth;
+
+    session->greeted = true;
+    session->binary = speaks_binary(session, first);
+    return auth == NULL || session->binary == (auth->way == AUTH_BY_SASL);
+}
+
+static enum ahead_kind
+ahead_kind(const struct session *session, char first)
+{
+    if (session->greeted ? session->binary : speaks_binary(session, first))
+        return AHEAD_PACKETS;
+    return session->state == STATE_KEYS ? AHEAD_KEYS : AHEAD_LINES;
 }
 
 static void
@@ -424,9 +508,10 @@ session_look(void *p, const char *data, size_t len)
     if (ahead_turn(&lane->ahead))
         lane->now = clock_seconds(lane->context->clock);
     session->ahead = (struct ahead_range){ .turn = lane->ahead.turn };
-    if (session->state == STATE_LINE || session->state == STATE_KEYS)
+    if (!session->locked && len > 0 &&
+        (session->state == STATE_LINE || session->state == STATE_KEYS))
         ahead_look(&lane->ahead, lane->store, &session->ahead, data, len,
-            session->state == STATE_KEYS);
+            ahead_kind(session, *data));
 }
 
 static void
@@ -446,6 +531,8 @@ next_of(enum step step)
         break;
     case STEP_AGAIN:
         return SERVICE_AGAIN;
+    case STEP_WAIT:
+        return SERVICE_WAIT;
     case STEP_DRAIN:
         return SERVICE_DRAIN;
     case STEP_CLOSE:
@@ -479,12 +566,9 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         lane->now = clock_seconds(lane->context->clock);
     }
     session->pins_out = false;
-    if (!session->greeted && len > 0) {
-        session->greeted = true;
-        if (is_foreign(lane, *data)) {
-            *used_out = len;
-            return SERVICE_CLOSE;
-        }
+    if (!session->greeted && len > 0 && !greet(session, *data)) {
+        *used_out = len;
+        return SERVICE_CLOSE;
     }
     do
         step = take_step(&turn);
@@ -525,10 +609,12 @@ session_midway(const void *p)
         return session->open_line;
     case STATE_UPLOAD:
     case STATE_SWALLOW:
+    case STATE_LOGIN:
         return true;
     case STATE_LINE:
     case STATE_VALUE:
     case STATE_STREAM:
+    case STATE_PENDING:
         break;
     }
     return false;
@@ -547,7 +633,10 @@ session_state(const void *p)
         return CONN_READ;
     case STATE_UPLOAD:
     case STATE_SWALLOW:
+    case STATE_LOGIN:
         return CONN_NREAD;
+    case STATE_PENDING:
+        return CONN_PARSE;
     case STATE_VALUE:
         return CONN_WRITE;
     case STATE_STREAM:

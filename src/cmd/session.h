@@ -16,6 +16,7 @@
 #include "base/options.h"
 #include "base/service.h"
 #include "cmd/admin_hook.h"
+#include "cmd/auth_hook.h"
 #include "store/store.h"
 
 /* Bytes that took() may leave unused when it asks for more: the longest line of a storage
@@ -33,7 +34,7 @@ struct cmd_context {
     const struct clock *clock;
     const struct admin_hook *hook; /* NULL: administration is answered ERROR */
     const char *version;           /* what `version` shows */
-    enum protocol_choice protocol;
+    const struct auth_hook *auth;  /* NULL: anybody may speak */
     bool flush_allowed;            /* not -F */
     bool cas;                      /* not -C */
     unsigned requests_per_event;   /* -R: how far to look ahead; 0: the default */

@@ -12,20 +12,24 @@
 #include "base/stream.h"
 #include "cmd/ahead.h"
 #include "cmd/lane.h"
+#include "proto/binary.h"
 #include "proto/command.h"
 #include "store/store.h"
 
 /* Where a conversation stands between two turns. */
 enum state {
-    STATE_LINE,    /* a command line comes next */
+    STATE_LINE,    /* a command line, or a binary packet, comes next */
     STATE_KEYS,    /* inside a retrieval line, a key comes next */
     STATE_VALUE,   /* as KEYS, but a large value is on its way out first */
     STATE_UPLOAD,  /* a large value is on its way in */
     STATE_SWALLOW, /* `left` bytes are dropped, then `reply` is sent */
     STATE_DROP,    /* the rest of the line is dropped, then `reply` is sent */
     STATE_STREAM,  /* a stream fills the outbox; input waits */
+    STATE_LOGIN,   /* what a client proves itself with is on its way in */
+    STATE_PENDING, /* ... and is being looked into; input waits */
 };
 
+struct login;
 struct upload;
 
 /* One conversation. Idle ones are many, so this is all they have. */
@@ -35,9 +39,12 @@ struct session {
         struct store_pin *pin;  /* STATE_VALUE */
         struct upload *upload;  /* STATE_UPLOAD */
         struct stream *stream;  /* STATE_STREAM */
+        struct login *login;    /* STATE_LOGIN, STATE_PENDING */
     };
+    struct auth_talk *auth; /* a SASL exchange has begun on this connection */
     uint32_t left;    /* STATE_SWALLOW, STATE_VALUE: bytes to go */
     uint32_t exptime; /* STATE_KEYS of gat: the expiry to set */
+    uint32_t opaque;  /* binary: of the packet that is being answered */
     struct ahead_range ahead;
     int fd;
     uint8_t state;    /* enum state */
@@ -49,9 +56,15 @@ struct session {
     bool open_line;   /* STATE_KEYS, STATE_DROP: the line's LF had not arrived */
     bool pins_out;    /* output refers to pinned values that may not have been sent */
     bool watching;    /* STATE_STREAM of `watch` */
+    uint8_t opcode;   /* binary: of the packet that is being answered */
+    uint8_t protocol : 2; /* enum protocol_choice of the listener */
+    bool binary : 1;      /* the client speaks the binary protocol */
+    bool locked : 1;      /* nothing is answered before the client has logged in */
+    bool hang_up : 1;     /* STATE_SWALLOW: close after the reply */
+    uint8_t failures;     /* logins that failed, in a row */
 };
 
-_Static_assert(sizeof(struct session) <= 64, "an idle connection must stay small");
+_Static_assert(sizeof(struct session) <= 72, "an idle connection must stay small");
 
 /* One call of took(). */
 struct turn {
@@ -66,9 +79,53 @@ struct turn {
 };
 
 /* What a step wants. All but the first end the turn. */
-enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_DRAIN, STEP_CLOSE };
+enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_WAIT, STEP_DRAIN, STEP_CLOSE };
+
+/* ---- session.c ---------------------------------------------------------------------- */
+
+/* Replies to a command of the session's protocol, if it wants a reply. */
+void session_answer(struct session *session, const struct command *command,
+    const struct outcome *outcome, struct outbox *out);
+/* Runs `stats` for the binary protocol: the report's fields are packets. */
+enum step session_stat(struct turn *turn, struct slice args);
+
+/* ---- binary.c: packets -------------------------------------------------------------- */
+
+/* STATE_LINE of a binary session. */
+enum step binary_session_take(struct turn *turn);
+/* Writes the beginning of a hit, BINARY_HIT_ROOM, to the outbox's tail; returns its end. */
+char *binary_session_hit(
+    struct turn *turn, struct slice key, const struct store_view *view);
+
+/* ---- login.c: who may speak --------------------------------------------------------- */
+
+/* STATE_LINE of a locked text session: a line, which may be a login. */
+enum step login_line(struct turn *turn);
+/* A SASL packet, whose head has been taken from the input. `key` names the mechanism;
+ * `value_len` bytes follow. */
+enum step login_begin(
+    struct turn *turn, const struct packet *packet, struct slice mechanism);
+enum step login_mechanisms(struct turn *turn);
+/* STATE_LOGIN, STATE_PENDING */
+enum step login_take(struct turn *turn);
+enum step login_wait(struct turn *turn);
+/* The session is over. */
+void login_end(struct session *session);
 
 /* ---- retrieve.c: get, gets, gat, gats ---------------------------------------------- */
+
+enum got {
+    GOT_IT,      /* it is in the outbox */
+    GOT_NOTHING, /* there is no such item */
+    GOT_LARGE,   /* its header is written, STATE_VALUE goes on */
+    GOT_NO_ROOM, /* nothing was done; to be repeated with an empty outbox */
+    GOT_NO_PINS, /* too much is pinned by clients that don't read */
+    GOT_CHANGED, /* never seen outside */
+};
+
+/* Looks up one key and writes what there is of it, in the session's protocol. */
+enum got retrieve_key(
+    struct turn *turn, struct slice key, uint64_t hash, enum verb verb);
 
 /* A line that the look-ahead found to be a get or gets with one key. */
 enum step retrieve_one(struct turn *turn, const struct ahead_row *row);

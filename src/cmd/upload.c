@@ -34,13 +34,20 @@ struct upload {
     char opaque[META_OPAQUE_MAX]; /* of an ms */
 };
 
+/* Bytes behind a value. */
+static unsigned
+tail_len(const struct session *session)
+{
+    return session->binary ? 0 : 2;
+}
+
 enum step
 upload_refuse(struct turn *turn, const struct command *command, enum outcome_code reply)
 {
     struct session *session = turn->session;
 
     session->state = STATE_SWALLOW;
-    session->left = command->value_len + 2;
+    session->left = command->value_len + tail_len(session);
     session->reply = (uint8_t)(command->noreply ? OUTCOME_NONE : reply);
     return STEP_ON;
 }
@@ -108,7 +115,8 @@ static void
 fail_upload(struct session *session)
 {
     struct upload *upload = session->upload;
-    uint64_t missing = store_upload_missing(upload->body) + 2 - upload->ntail;
+    uint64_t missing =
+        store_upload_missing(upload->body) + tail_len(session) - upload->ntail;
     bool noreply = upload->command.noreply;
 
     execute_store_failed(session->lane, upload->command.verb, upload->command.key);
@@ -125,10 +133,10 @@ finish_upload(struct session *session, struct outbox *out)
     struct lane *lane = session->lane;
     struct upload *upload = session->upload;
     struct outcome outcome = { .code = OUTCOME_BAD_CHUNK };
-    bool noreply = upload->command.noreply;
+    struct command command = upload->command;
 
     assert(store_upload_missing(upload->body) == 0);
-    if (memcmp(upload->tail, "\r\n", 2) == 0) {
+    if (session->binary || memcmp(upload->tail, "\r\n", 2) == 0) {
         struct execute_value value = { .upload = upload->body };
 
         if (upload->command.meta != NULL) {
@@ -137,14 +145,13 @@ finish_upload(struct session *session, struct outbox *out)
             end_upload(session);
             return;
         }
-        execute_store(lane, &upload->command,
-            store_hash(lane->store, upload->command.key), &value, &outcome);
+        execute_store(lane, &command, store_hash(lane->store, command.key), &value,
+            &outcome);
         end_upload(session);
     } else {
         upload_abandon(session);
     }
-    if (!noreply)
-        text_put_outcome(out, &outcome);
+    session_answer(session, &command, &outcome, out);
 }
 
 /* Copies input into the room of the store. False: there is none. */
@@ -186,9 +193,9 @@ upload_take(struct turn *turn)
     }
     if (store_upload_missing(upload->body) > 0)
         return STEP_READ;
-    while (turn->at < turn->end && upload->ntail < 2)
+    while (turn->at < turn->end && upload->ntail < tail_len(session))
         upload->tail[upload->ntail++] = *turn->at++;
-    if (upload->ntail < 2)
+    if (upload->ntail < tail_len(session))
         return STEP_READ;
     finish_upload(session, turn->out);
     return STEP_ON;
@@ -211,7 +218,7 @@ upload_want(struct session *session, struct iovec *iov, unsigned max)
     }
     for (int i = 0; i < got; i++)
         given += iov[i].iov_len;
-    if (given == missing && (unsigned)got < max) {
+    if (given == missing && (unsigned)got < max && tail_len(session) > 0) {
         iov[got].iov_base = upload->tail + upload->ntail;
         iov[got].iov_len = 2u - upload->ntail;
         got++;
@@ -228,9 +235,9 @@ upload_filled(struct session *session, size_t len, struct outbox *out)
 
     if (body > 0)
         store_upload_filled(upload->body, body);
-    assert(len - body <= 2u - upload->ntail);
+    assert(len - body <= tail_len(session) - upload->ntail);
     upload->ntail = (uint8_t)(upload->ntail + (len - body));
-    if (upload->ntail == 2)
+    if (body == missing && upload->ntail == tail_len(session))
         finish_upload(session, out);
 }
 
@@ -247,7 +254,9 @@ upload_swallow(struct turn *turn)
     session->left -= len;
     if (session->left > 0)
         return STEP_READ;
-    text_put_line(turn->out, (enum outcome_code)session->reply);
     session->state = STATE_LINE;
-    return STEP_ON;
+    if (session->reply != OUTCOME_NONE)
+        session_answer(session, &(struct command){ .verb = VERB_UNKNOWN },
+            &(struct outcome){ .code = (enum outcome_code)session->reply }, turn->out);
+    return session->hang_up ? STEP_CLOSE : STEP_ON;
 }

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "cmd/session.h"
+#include "main/auth.h"
 #include "main/notify.h"
 #include "main/process.h"
 #include "main/upkeep.h"
@@ -48,6 +49,7 @@ struct server {
     struct upkeep *upkeep;
     struct admin *admin;
     struct admin_hook hook;
+    struct auth *auth; /* NULL: anybody may speak */
     struct cmd_context context;
     bool context_ready;
     struct service service;
@@ -169,7 +171,10 @@ on_signal(evutil_socket_t fd, short what, void *context)
         return;
     switch (info.ssi_signo) {
     case SIGHUP:
-        log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+        if (server->auth != NULL)
+            auth_reload(server->auth);
+        else
+            log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
         return;
     case SIGUSR1:
         log_line(LOG_ALWAYS, "Gracefully stopping");
@@ -213,6 +218,7 @@ set_up_process(struct server *server)
     if ((status = process_allow_cores(options)) != 0 ||
         (status = process_allow_files(options, reserve)) != 0 ||
         (status = process_become_user(options)) != 0 ||
+        (status = auth_open(options, &server->auth)) != 0 ||
         (status = process_detach(options)) != 0)
         return status;
     process_lock_memory(options);
@@ -290,12 +296,15 @@ make_service(struct server *server)
     server->admin = admin_create(&parts);
     if (server->admin != NULL)
         admin_hook(server->admin, &server->hook);
+    int status = server->auth == NULL ? 0 : auth_start(server->auth);
+    if (status != 0)
+        return status;
     server->context = (struct cmd_context){
         .store = server->store,
         .clock = &server->clock,
         .hook = &server->hook,
+        .auth = server->auth == NULL ? NULL : auth_hook(server->auth),
         .version = OPTIONS_VERSION,
-        .protocol = options->protocol,
         .flush_allowed = options->flush_allowed,
         .cas = options->cas,
         .requests_per_event = (unsigned)options->requests_per_event,
@@ -365,6 +374,8 @@ tear_down(struct server *server)
     }
     if (server->context_ready)
         cmd_fini(&server->context);
+    if (server->auth != NULL)
+        auth_close(server->auth);
     if (server->admin != NULL)
         admin_destroy(server->admin);
     if (server->store != NULL)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/options.h"
+
 #define TAG_MAX  8
 #define PORT_MAX 65535
 
@@ -70,7 +72,7 @@ is_beginning(struct slice name, struct slice of)
 }
 
 static bool
-parse_protocol(struct slice *rest, char why[ADDRESS_WHY_MAX])
+parse_protocol(struct slice *rest, int *protocol_out, char why[ADDRESS_WHY_MAX])
 {
     struct slice name;
 
@@ -79,9 +81,13 @@ parse_protocol(struct slice *rest, char why[ADDRESS_WHY_MAX])
     if (!take_until(rest, ']', &name))
         return refuse(why, "Invalid protocol of a listener: \"%.*s\"", (int)rest->len,
             rest->data);
-    if (is_beginning(name, SLICE("ascii")) || is_beginning(name, SLICE("negotiating")))
+    *protocol_out = is_beginning(name, SLICE("ascii")) ? PROTOCOL_ASCII
+        : is_beginning(name, SLICE("binary"))          ? PROTOCOL_BINARY
+        : is_beginning(name, SLICE("negotiating"))     ? PROTOCOL_AUTO
+                                                       : -1;
+    if (*protocol_out >= 0)
         return true;
-    if (is_beginning(name, SLICE("binary")) || is_beginning(name, SLICE("proxy")))
+    if (is_beginning(name, SLICE("proxy")))
         return refuse(why, "This server is not built with the protocol of a listener: "
             "\"%.*s\"", (int)name.len, name.data);
     return refuse(why, "Unknown protocol of a listener: \"%.*s\"", (int)name.len,
@@ -154,11 +160,11 @@ split(struct slice rest, struct slice *host_out, int *port_out, char why[ADDRESS
 bool
 address_parse(struct slice entry, struct address *address_out, char why[ADDRESS_WHY_MAX])
 {
-    struct address address = { .port = -1 };
+    struct address address = { .port = -1, .protocol = -1 };
     struct slice rest = entry, host = SLICE("");
 
-    if (!parse_tls(&rest, why) || !parse_protocol(&rest, why) || !parse_tag(&rest, why) ||
-        !split(rest, &host, &address.port, why))
+    if (!parse_tls(&rest, why) || !parse_protocol(&rest, &address.protocol, why) ||
+        !parse_tag(&rest, why) || !split(rest, &host, &address.port, why))
         return false;
     if (host.len == 0 || host.len >= sizeof address.host)
         return refuse(why, "Invalid address: \"%.*s\"", (int)entry.len, entry.data);

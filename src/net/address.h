@@ -22,6 +22,7 @@
 struct address {
     char host[ADDRESS_HOST_MAX]; /* "" for all addresses */
     int port;                    /* -1: none was given */
+    int protocol;                /* enum protocol_choice; -1: none was given */
 };
 
 /* Reads one entry. False: it cannot be used, and `why` says so in a line. */

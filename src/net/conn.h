@@ -68,6 +68,10 @@ struct job {
 struct conn *conn_open(struct worker *worker, int fd, uint8_t listener);
 void conn_close(struct conn *conn);
 
+/* Its socket is not looked at until conn_resume(), which is false if it is gone. */
+void conn_pause(struct conn *conn);
+bool conn_resume(struct conn *conn);
+
 /*
  * First step of a turn: sends what waits, then reads. `space` has room for CONN_SPACE
  * bytes. True: *job_out is to be run; false: there is nothing to do, or the connection is

@@ -44,7 +44,7 @@ set_mark(int fd, uint32_t mark)
 
 /* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. */
 static bool
-add(struct listeners *listeners, int fd)
+add(struct listeners *listeners, int fd, enum protocol_choice protocol)
 {
     struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
     socklen_t len = sizeof name;
@@ -55,7 +55,9 @@ add(struct listeners *listeners, int fd)
         return false;
     }
     struct listener *listener = &listeners->at[listeners->n++];
-    *listener = (struct listener){ .fd = fd, .family = name.ss_family };
+    *listener = (struct listener){
+        .fd = fd, .family = name.ss_family, .protocol = (uint8_t)protocol
+    };
     if (name.ss_family == AF_INET)
         listener->port = ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
     else if (name.ss_family == AF_INET6)
@@ -68,7 +70,7 @@ add(struct listeners *listeners, int fd)
 /* Sockets of a service manager: LISTEN_PID says for whom, LISTEN_FDS how many from
  * descriptor 3 on. Both are taken away, lest a child takes them for its own. */
 static int
-adopt(struct listeners *listeners)
+adopt(struct listeners *listeners, const struct options *options)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int n = 0;
@@ -88,7 +90,7 @@ adopt(struct listeners *listeners)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
         set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
-        if (!add(listeners, fd))
+        if (!add(listeners, fd, options->protocol))
             return -1;
         if (listeners->at[listeners->n - 1].family != AF_UNIX)
             set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
@@ -137,6 +139,32 @@ open_any_port(const struct listeners *listeners, const struct addrinfo *info,
     return fd >= 0 ? fd : open_socket(info, 0, options);
 }
 
+/*
+ * What is spoken at an address. Where clients have to log in that is what they can log in
+ * by, whatever an entry asks for: no listener may be a way around the password. False: it
+ * asks for another.
+ */
+static bool
+choose_protocol(const struct address *address, const struct options *options,
+    enum protocol_choice *protocol_out)
+{
+    bool locked = options->sasl || options->auth_file != NULL;
+
+    *protocol_out = options->protocol;
+    if (address->protocol < 0)
+        return true;
+    if (!locked) {
+        *protocol_out = (enum protocol_choice)address->protocol;
+        return true;
+    }
+    if (address->protocol == PROTOCOL_AUTO)
+        fprintf(stderr, "WARNING: proto[negotiating]: only the %s protocol can be spoken "
+            "where clients have to log in\n", options->sasl ? "binary" : "ascii");
+    else if (address->protocol != (int)options->protocol)
+        return false;
+    return true;
+}
+
 /* An address that this machine's kernel cannot have is no reason not to serve the
  * others of the same name. */
 static int
@@ -148,7 +176,14 @@ open_entry(struct listeners *listeners, const struct address *address,
     int port = address->port >= 0 ? address->port : options->port;
     struct addrinfo *list, *info;
     int opened = 0, failed = 0;
+    enum protocol_choice protocol;
 
+    if (!choose_protocol(address, options, &protocol)) {
+        fprintf(stderr, "ERROR: You cannot allow the %s protocol while using %s.\n",
+            options->sasl ? "ascii" : "BINARY",
+            options->sasl ? "SASL" : "ascii authentication tokens");
+        return STATUS_OS;
+    }
     int error = getaddrinfo(*address->host == '\0' ? NULL : address->host,
         *address->host == '\0' ? "0" : NULL, &hints, &list);
     if (error != 0) {
@@ -165,7 +200,7 @@ open_entry(struct listeners *listeners, const struct address *address,
             failed = -fd;
             if (failed == EADDRINUSE)
                 fprintf(stderr, "bind(): %s\n", strerror(failed));
-        } else if (!add(listeners, fd)) {
+        } else if (!add(listeners, fd, protocol)) {
             failed = EMFILE;
         } else {
             opened++;
@@ -245,7 +280,7 @@ open_unix(struct listeners *listeners, const struct options *options)
         close(fd);
         return STATUS_OS;
     }
-    if (!add(listeners, fd))
+    if (!add(listeners, fd, options->protocol))
         return STATUS_OS;
     struct listener *listener = &listeners->at[listeners->n - 1];
     if (lstat(path, &stat) == 0 && (listener->unlink_path = strdup(path)) != NULL) {
@@ -261,7 +296,7 @@ listeners_open(struct listeners *listeners, const struct options *options)
     int status = 0;
 
     listeners->n = 0;
-    int adopted = adopt(listeners);
+    int adopted = adopt(listeners, options);
     if (adopted < 0)
         status = STATUS_OS;
     else if (adopted == 0 && options->unix_socket != NULL)

@@ -19,6 +19,7 @@ struct listener {
     int fd;
     int port;          /* 0 for a unix socket */
     int family;        /* AF_INET, AF_INET6, AF_UNIX */
+    uint8_t protocol;  /* enum protocol_choice */
     char address[112]; /* as `stats conns` shows it */
     char *unlink_path; /* socket file to remove in the end, or NULL */
     dev_t device;      /* which file that was, lest another server's be removed */

@@ -16,6 +16,7 @@
 #define CACHE_LINE     64u
 #define CONNS_FIRST    64u
 #define ARRIVALS_FIRST 16u
+#define WAIT_MS        4
 
 /* ---- Connections ---------------------------------------------------------------------- */
 
@@ -50,7 +51,7 @@ worker_add_conn(struct worker *worker, struct conn *conn)
     if (worker->nconns == worker->capacity) {
         unsigned size = worker->capacity == 0 ? CONNS_FIRST : 2 * worker->capacity;
         done = lengthen(&worker->conns, size) && lengthen(&worker->ready, size) &&
-               lengthen(&worker->again, size);
+               lengthen(&worker->again, size) && lengthen(&worker->waiting, size);
         if (done)
             worker->capacity = size;
     }
@@ -74,6 +75,35 @@ worker_remove_conn(struct worker *worker, struct conn *conn)
     worker->conns[conn->index] = last;
     last->index = conn->index;
     pthread_mutex_unlock(&worker->mutex);
+}
+
+/* ---- Waiting -------------------------------------------------------------------------- */
+
+static void
+wait_a_moment(struct worker *worker, struct conn *conn)
+{
+    const struct timeval time = { .tv_usec = WAIT_MS * 1000 };
+
+    conn_pause(conn);
+    conn->queued = true;
+    if (worker->nwaiting == 0)
+        evtimer_add(&worker->wait_event, &time);
+    worker->waiting[worker->nwaiting++] = conn;
+}
+
+static void
+on_wait_over(evutil_socket_t fd, short what, void *context)
+{
+    struct worker *worker = context;
+
+    (void)fd;
+    (void)what;
+    while (worker->nwaiting > 0) {
+        struct conn *conn = worker->waiting[--worker->nwaiting];
+        conn->queued = false;
+        if (conn_resume(conn))
+            worker_note(worker, conn);
+    }
 }
 
 /* ---- Turns ------------------------------------------------------------------------------ */
@@ -112,6 +142,10 @@ run_group(struct worker *worker, unsigned at)
     for (unsigned i = 0; i < njobs; i++) {
         if (!conn_run(&jobs[i], alone))
             continue;
+        if (jobs[i].conn->next == SERVICE_WAIT) {
+            wait_a_moment(worker, jobs[i].conn);
+            continue;
+        }
         jobs[i].conn->queued = true;
         worker->again[worker->nagain++] = jobs[i].conn;
     }
@@ -213,6 +247,9 @@ close_conns(struct worker *worker, bool all)
         for (unsigned i = 0; i < worker->nready; i++)
             worker->ready[i]->queued = false;
         worker->nready = 0;
+        for (unsigned i = 0; i < worker->nwaiting; i++)
+            worker->waiting[i]->queued = false;
+        worker->nwaiting = 0;
     }
     for (unsigned i = worker->nconns; i-- > 0;) {
         struct conn *conn = worker->conns[i];
@@ -291,6 +328,7 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     worker->base = event_base_new_with_config(config);
     event_config_free(config);
     if (worker->base == NULL ||
+        evtimer_assign(&worker->wait_event, worker->base, on_wait_over, worker) != 0 ||
         event_assign(&worker->wake_event, worker->base, worker->wake_fd,
             EV_READ | EV_PERSIST, on_wake, worker) != 0 ||
         event_add(&worker->wake_event, NULL) != 0)
@@ -363,6 +401,8 @@ worker_fini(struct worker *worker)
     if (worker->base != NULL) {
         if (event_initialized(&worker->wake_event))
             event_del(&worker->wake_event);
+        if (event_initialized(&worker->wait_event))
+            event_del(&worker->wait_event);
         event_base_free(worker->base);
     }
     if (worker->wake_fd >= 0)
@@ -371,6 +411,7 @@ worker_fini(struct worker *worker)
     free(worker->conns);
     free(worker->ready);
     free(worker->again);
+    free(worker->waiting);
     free(worker->input);
     free(worker->outbox.bytes);
     sem_destroy(&worker->started);

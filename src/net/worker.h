@@ -52,6 +52,10 @@ struct worker {
     /* Connections to be worked off in this turn and in the next; room for all. */
     struct conn **ready, **again;
     unsigned nready, nagain;
+    /* Those that have said SERVICE_WAIT; they get their turn when the timer has run. */
+    struct conn **waiting;
+    unsigned nwaiting;
+    struct event wait_event;
 
     uint32_t now;       /* clock_seconds() as of the last tick */
     uint32_t idle_next; /* no connection can have been idle for too long before */

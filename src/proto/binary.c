@@ -114,6 +114,18 @@ binary_parse(const char *header, struct packet *packet)
     return true;
 }
 
+bool
+binary_is_quiet(uint8_t opcode)
+{
+    return OPCODES[opcode].quiet;
+}
+
+bool
+binary_repeats_key(uint8_t opcode)
+{
+    return OPCODES[opcode].kind == PACKET_GETK;
+}
+
 /* Expiry times are 32 bits without a sign here: -1 of another protocol is the year 2106. */
 static void
 read_extras(const struct packet *packet, const char *extras, struct command *command)

@@ -68,6 +68,11 @@ struct packet {
 /* Reads BINARY_HEADER bytes. False: they do not begin a packet. */
 bool binary_parse(const char *header, struct packet *packet_out);
 
+/* Does this opcode keep silent about success (a retrieval: about a miss)? */
+bool binary_is_quiet(uint8_t opcode);
+/* Does a hit of this opcode repeat the key? */
+bool binary_repeats_key(uint8_t opcode);
+
 /* Fills the command of a packet without an error, whose head_len bytes are at `head`. */
 void binary_command(
     const struct packet *packet, const char *head, struct command *command_out);

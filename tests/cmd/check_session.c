@@ -221,17 +221,19 @@ END_TEST
 
 START_TEST(the_first_byte_decides_the_protocol)
 {
-    talk_expect(&talk, "\x80\n\n\n", "");
-    ck_assert(talk.closed);
+    talk_expect(&talk, "\x80\n\n\n\n\n\n\n\n", ""); /* a packet has 24 bytes */
+    ck_assert(!talk.closed);
     reopen();
     talk_expect(&talk, "mn\r\n\x80zzz\r\n", "MN\r\nERROR\r\n");
 
-    stage.context.protocol = PROTOCOL_ASCII;
+    stage.protocol = PROTOCOL_ASCII;
     reopen();
     talk_expect(&talk, "\x80\x0azzzz\r\n", BAD_LINE "ERROR\r\n");
-    stage.context.protocol = PROTOCOL_BINARY;
+    stage.protocol = PROTOCOL_BINARY;
     reopen();
-    talk_expect(&talk, "mn\r\n", "");
+    talk_expect(&talk, "version\r\nversion\r\nver", "");
+    ck_assert(!talk.closed);
+    talk_expect(&talk, "sion\r\n", "");
     ck_assert(talk.closed);
 }
 END_TEST

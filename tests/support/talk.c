@@ -37,10 +37,10 @@ stage_set(struct stage *stage)
         .store = stage->store,
         .clock = &stage->clock,
         .version = "1.6.45-larder1.0.0",
-        .protocol = PROTOCOL_AUTO,
         .flush_allowed = true,
         .cas = true,
     };
+    stage->protocol = PROTOCOL_AUTO;
     cmd_service(&stage->service);
     stage->out = (struct outbox){ .bytes = stage->bytes };
 }
@@ -80,7 +80,9 @@ stage_counts(struct stage *stage)
 void
 talk_open(struct talk *talk, struct stage *stage)
 {
-    struct peer peer = { .address = "test", .fd = 7 };
+    struct peer peer = {
+        .address = "test", .fd = 7, .protocol = (uint8_t)stage->protocol
+    };
 
     *talk = (struct talk){ .stage = stage };
     talk->session = stage->service.open(stage->lane, &peer);

@@ -23,6 +23,7 @@ struct stage {
     struct store *store;
     struct clock clock;
     struct cmd_context context;
+    enum protocol_choice protocol; /* of the listener; stage_set() chooses auto */
     struct service service;
     void *lane;
     char bytes[OUTBOX_BYTES];
