@@ -130,10 +130,13 @@ tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)
 # store
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
 if HAVE_CHECK
-STORE_TESTS = tests/store/check_model tests/store/check_threads
+STORE_TESTS = tests/store/check_meta tests/store/check_model tests/store/check_threads
 check_PROGRAMS += $(STORE_TESTS)
 TESTS += $(STORE_TESTS)
 endif
+tests_store_check_meta_SOURCES = tests/store/check_meta.c tests/store/store_kit.h
+tests_store_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_meta_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_model_SOURCES = tests/store/check_model.c tests/store/store_kit.h
 tests_store_check_model_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_model_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
