@@ -58,7 +58,8 @@ chain_free(struct store *store, uint64_t first)
 /*
  * The class for the next piece when `rest` bytes are missing: the largest while they fill
  * it; then the one that fits, unless that would waste over an eighth, in which case the
- * next smaller one is filled and what remains goes to yet another piece.
+ * next smaller one, if that takes most of it, is filled and what remains goes to yet
+ * another piece.
  */
 static unsigned
 piece_class(const struct slab *slab, uint64_t rest)
@@ -67,7 +68,8 @@ piece_class(const struct slab *slab, uint64_t rest)
     unsigned id = slab_class_for_piece(slab, bytes);
     uint32_t size = slab->classes[id].chunk_size;
 
-    if (size > bytes && size - bytes > size / 8 && bytes > 2048 && id > 1)
+    if (size > bytes && size - bytes > size / 8 && bytes > 2048 && id > 1 &&
+        slab->classes[id - 1].chunk_size > bytes / 2)
         id--;
     return id;
 }
@@ -212,8 +214,8 @@ store_upload_missing(const struct store_upload *upload)
     return upload->len - upload->filled;
 }
 
-static void
-upload_forget(struct store_upload *upload)
+void
+upload_end(struct store_upload *upload)
 {
     atomic_fetch_sub_explicit(&upload->store->upload_bytes, upload->held,
         memory_order_relaxed);
@@ -226,7 +228,7 @@ store_upload_cancel(struct store *store, struct store_thread *thread,
 {
     (void)thread;
     chain_free(store, upload->first);
-    upload_forget(upload);
+    upload_end(upload);
 }
 
 bool
@@ -290,7 +292,6 @@ upload_give(struct store_upload *upload, struct item *head, struct chain *chain)
         item_set_info(piece, info_with_kind(item_info(piece), KIND_PIECE));
         ref = piece_next(piece);
     }
-    upload_forget(upload);
 }
 
 /* ---- Pins ---------------------------------------------------------------------------- */
@@ -322,8 +323,8 @@ pin_take(struct store *store, const struct store_view *view, struct store_pin *p
     struct table_spot spot = table_find_ref(&store->table, view->hash, view->ref);
     struct chain *chain;
 
-    if (spot.item == NULL || item_cas(spot.item) != view->cas ||
-        item_value_len(spot.item) != view->value_len)
+    if (spot.item == NULL || !(item_info(spot.item) & INFO_LARGE) ||
+        item_cas(spot.item) != view->cas || item_value_len(spot.item) != view->value_len)
         return false;
     chain = item_chain(spot.item, item_info(spot.item));
     if (chain->pins == 0 && !pin_charge(store, view->value_len)) {

@@ -200,8 +200,11 @@ void chain_check(struct store *store, struct item *item);
 void chain_free(struct store *store, uint64_t first);
 /* Tells every piece that its item lies elsewhere now. */
 void chain_reown(struct store *store, struct item *head);
-/* Hands the pieces of a complete upload to `head`, and frees the upload's struct. */
+/* Makes the pieces of a complete upload the chain of `head`. Either upload_end() follows,
+ * or `head` is dropped and the upload can be given again or cancelled. */
 void upload_give(struct store_upload *upload, struct item *head, struct chain *chain);
+/* Frees the upload's struct; its pieces belong to an item, or nobody. */
+void upload_end(struct store_upload *upload);
 
 /* ---- write.c, for arith.c and meta.c -------------------------------------------------- */
 

@@ -155,10 +155,13 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
         } else if (table_insert(&store->table, put->hash, item_ref(store, item))) {
             count_items(store, thread, 1);
         } else {
-            item_set_info(item, info_with_kind(item_info(item), KIND_RESERVED));
+            /* Without its pieces, which the upload still has. */
+            item_set_info(item, info_make(0, INFO_CLASS(item_info(item)), KIND_RESERVED));
             *dead = item;
             return STORE_NO_MEMORY;
         }
+        if (put->upload != NULL)
+            upload_end(put->upload);
         gauge_add(thread, item, item_info(item));
     }
     counter_add(&thread->items_total, 1);
@@ -413,6 +416,7 @@ store_write(struct store *store, struct store_thread *thread,
     assert(write->key.len <= KEY_LEN_MAX);
     assert(write->upload != NULL || !store_is_large(write->key.len, write->value.len));
     assert(write->upload == NULL || write->upload->filled == write->upload->len);
+    assert(write->upload == NULL || store_is_large(write->key.len, write->upload->len));
     flush_if_due(store, now);
     *written = (struct store_written){ .cas = 0 };
     lock_take(stripe);
