@@ -166,7 +166,9 @@ static const struct refusal REFUSALS[] = {
         "Cannot use UDP with ascii authentication enabled (-U 0 to disable)\n" },
     { "-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port.\n" },
     { "-Z", 64, "TLS" },
+#ifndef HAVE_SASL
     { "-S", 64, "SASL" },
+#endif
     { "-Y f -B auto", 64, "ascii authentication tokens" },
     { "-Y f -S", 64, "" },
     { "-S -B ascii", 64, "" },
