@@ -97,8 +97,8 @@ struct service {
 
     /* Once a second for each worker, `now` as clock_seconds(). */
     void (*lane_tick)(void *lane, uint32_t now);
-    /* Should this session, which has been stuck midway or in sending without progress for
-     * `stalled` seconds, be given up because what it holds is needed elsewhere? */
+    /* Should this session, which has been stuck midway or in sending without progress worth
+     * the name for `stalled` seconds, be given up because what it holds is needed elsewhere? */
     bool (*give_up)(const void *session, uint32_t stalled);
 
     /* Bytes sent over a connection that is refused: limit reached. */

@@ -31,6 +31,10 @@
 #define KEEP_STEP      256u /* sizes of kept input are multiples of it */
 #define PARTIAL_RENEW  65536u /* bytes for which a command gets its time once more */
 #define DISCARD_ROUNDS 64
+/* Who moves fewer bytes a second, over so many seconds, is as good as stalled: a byte now
+ * and then must not keep memory that others need. */
+#define SLOW_RATE      16384u
+#define SLOW_SECONDS   4u
 
 /* ---- The hold --------------------------------------------------------------------- */
 
@@ -245,6 +249,8 @@ wait_to_send(struct conn *conn, const struct sending *rest)
     assert(hold->backlog == NULL);
     hold->backlog = backlog;
     hold->moved = worker->now;
+    if (hold->sent_began == 0)
+        hold->sent_began = worker->now;
     gauge_move(&worker->backlog_count, 1, 0);
     gauge_move(&worker->backlog_bytes, backlog->size, 0);
     return true;
@@ -290,6 +296,11 @@ flush(struct conn *conn)
     counter_add(&worker->counters.bytes_written, sent);
     if (sent > 0)
         hold->moved = worker->now;
+    hold->sent += (uint32_t)sent;
+    if (hold->sent >= PARTIAL_RENEW) {
+        hold->sent = 0;
+        hold->sent_began = worker->now;
+    }
     if (result == SENDING_STUCK)
         return false;
     hold_forget_backlog(hold);
@@ -549,6 +560,26 @@ conn_check_idle(struct conn *conn)
     }
 }
 
+/* Seconds since `began` in which `bytes` have moved, if that is too slow; else 0. */
+static uint32_t
+slow_for(uint32_t now, uint32_t began, uint32_t bytes)
+{
+    uint32_t since = began != 0 && now > began ? now - began : 0;
+
+    return since >= SLOW_SECONDS && bytes / since < SLOW_RATE ? since : 0;
+}
+
+/* Seconds without progress worth the name. */
+static uint32_t
+stalled_for(const struct hold *hold, uint32_t now)
+{
+    uint32_t still = now > hold->moved ? now - hold->moved : 0;
+    uint32_t slow = hold->backlog == NULL ? slow_for(now, hold->began, hold->arrived)
+                                          : slow_for(now, hold->sent_began, hold->sent);
+
+    return slow > still ? slow : still;
+}
+
 void
 conn_check_hold(struct hold *hold)
 {
@@ -556,7 +587,7 @@ conn_check_hold(struct hold *hold)
     struct worker *worker = conn->worker;
     uint32_t now = worker->now;
     uint32_t timeout = (uint32_t)worker->net->parts.options->partial_timeout;
-    uint32_t stalled = now > hold->moved ? now - hold->moved : 0;
+    uint32_t stalled = stalled_for(hold, now);
 
     if (conn->queued)
         return;

@@ -35,6 +35,7 @@ struct hold {
     uint32_t began;   /* second in which the command began to arrive; 0: none has */
     uint32_t arrived; /* bytes since then */
     uint32_t moved;   /* second in which bytes last went in or out */
+    uint32_t sent_began, sent; /* bytes of backlogs sent since that second */
     struct backlog *backlog; /* NULL: all is sent, the connection reads */
 };
 

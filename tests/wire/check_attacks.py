@@ -154,6 +154,36 @@ class StalledUploads(unittest.TestCase):
     def test_those_that_stop_half_way_are_given_up_when_memory_is_short(self):
         self.check(200000, 6 * srv.SLOW)
 
+    def test_nor_does_a_byte_now_and_then_keep_what_they_hold(self):
+        with srv.Server("-t", "1", "-m", "64") as server:
+            stalled = [server.connect() for _ in range(160)]
+            for number, talk in enumerate(stalled):
+                talk.send(b"set s%d 0 0 400000\r\n" % number + b"x" * 200000)
+            stop = threading.Event()
+
+            def trickle():
+                while not stop.wait(0.5):
+                    for talk in stalled:
+                        try:
+                            talk.send(b"x" * 100)
+                        except (srv.Failure, OSError):
+                            pass
+
+            thread = threading.Thread(target=trickle)
+            thread.start()
+            try:
+                with server.connect() as talk:
+                    end = time.monotonic() + 12 * srv.SLOW
+                    while not self.stored(talk, 0) and time.monotonic() < end:
+                        time.sleep(0.1)
+                    for number in range(60):
+                        self.assertTrue(self.stored(talk, number), number)
+            finally:
+                stop.set()
+                thread.join()
+                for talk in stalled:
+                    talk.close()
+
 
 @unittest.skipIf(srv.peer(), "the other server does not promise this")
 class HalfCommands(unittest.TestCase):
