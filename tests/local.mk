@@ -130,10 +130,37 @@ tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)
 # store
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
 if HAVE_CHECK
-STORE_TESTS = tests/store/check_meta tests/store/check_model tests/store/check_threads
+STORE_TESTS = tests/store/check_arith tests/store/check_chain tests/store/check_evict \
+	tests/store/check_growth tests/store/check_meta tests/store/check_model \
+	tests/store/check_slab tests/store/check_sweep tests/store/check_table \
+	tests/store/check_threads tests/store/check_walk
 check_PROGRAMS += $(STORE_TESTS)
 TESTS += $(STORE_TESTS)
 endif
+tests_store_check_arith_SOURCES = tests/store/check_arith.c tests/store/store_kit.h
+tests_store_check_arith_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_arith_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_chain_SOURCES = tests/store/check_chain.c tests/store/store_kit.h
+tests_store_check_chain_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_chain_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_evict_SOURCES = tests/store/check_evict.c tests/store/store_kit.h
+tests_store_check_evict_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_evict_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_growth_SOURCES = tests/store/check_growth.c tests/store/store_kit.h
+tests_store_check_growth_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_growth_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_slab_SOURCES = tests/store/check_slab.c tests/store/store_kit.h
+tests_store_check_slab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_slab_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_sweep_SOURCES = tests/store/check_sweep.c tests/store/store_kit.h
+tests_store_check_sweep_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_sweep_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_table_SOURCES = tests/store/check_table.c tests/store/store_kit.h
+tests_store_check_table_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_table_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_walk_SOURCES = tests/store/check_walk.c tests/store/store_kit.h
+tests_store_check_walk_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_walk_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_meta_SOURCES = tests/store/check_meta.c tests/store/store_kit.h
 tests_store_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_meta_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
@@ -163,3 +190,21 @@ tests_base_check_lock_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
 tests_base_check_racy_SOURCES = tests/base/check_racy.c
 tests_base_check_racy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_racy_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
+
+# the binary protocol and logins: proto/binary, cmd/binary, cmd/login, base/authfile
+if HAVE_CHECK
+check_PROGRAMS += tests/proto/check_binary tests/cmd/check_binary tests/base/check_authfile
+TESTS += tests/proto/check_binary tests/cmd/check_binary tests/base/check_authfile
+endif
+tests_proto_check_binary_SOURCES = tests/proto/check_binary.c
+tests_proto_check_binary_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_proto_check_binary_LDADD = libproto.a libbase.a $(CHECK_LIBS)
+tests_cmd_check_binary_SOURCES = tests/cmd/check_binary.c \
+	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_binary_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
+tests_cmd_check_binary_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_cmd_check_binary_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS) \
+	$(CHECK_LIBS)
+tests_base_check_authfile_SOURCES = tests/base/check_authfile.c
+tests_base_check_authfile_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_authfile_LDADD = libbase.a $(CHECK_LIBS)
