@@ -29,6 +29,24 @@ tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/to
 tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
 
+# meta
+if HAVE_CHECK
+META_TESTS = tests/base/check_base64 tests/proto/check_meta tests/cmd/check_meta
+check_PROGRAMS += $(META_TESTS)
+TESTS += $(META_TESTS)
+endif
+tests_base_check_base64_SOURCES = tests/base/check_base64.c
+tests_base_check_base64_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_base64_LDADD = libbase.a $(CHECK_LIBS)
+tests_proto_check_meta_SOURCES = tests/proto/check_meta.c
+tests_proto_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_proto_check_meta_LDADD = libproto.a libbase.a $(CHECK_LIBS)
+tests_cmd_check_meta_SOURCES = tests/cmd/check_meta.c \
+	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_meta_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
+tests_cmd_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_cmd_check_meta_LDADD = libcmd.a libproto.a libstore.a libbase.a $(CHECK_LIBS)
+
 # proto, cmd
 if HAVE_CHECK
 check_PROGRAMS += tests/proto/check_text tests/proto/check_reply tests/cmd/check_session

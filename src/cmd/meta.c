@@ -408,12 +408,12 @@ meta_one(struct turn *turn, const struct ahead_row *row)
     get.find.hash = row->hash;
     error = meta_parse_get(get.find.key.data + get.find.key.len, end, &get.find.key, &meta);
     if (error != OUTCOME_NONE) {
-        step = get_failed(&get, error);
-    } else {
-        if (meta_has(&meta, 'b'))
-            get.find.hash = store_hash(turn->lane->store, get.find.key);
-        step = run_get(&get);
+        turn->budget--;
+        return get_failed(&get, error);
     }
+    if (meta_has(&meta, 'b'))
+        get.find.hash = store_hash(turn->lane->store, get.find.key);
+    step = run_get(&get);
     if (step == STEP_ON) {
         counter_add(&turn->lane->counters.cmd_meta, 1);
         turn->budget--;

@@ -258,7 +258,7 @@ struct store_summed {
     uint32_t exptime;
     uint32_t exptime_before; /* of an item that was there */
     uint8_t slab_class;
-    bool created;
+    bool created; /* also with STORE_NO_MEMORY: it was to be created */
 };
 
 /*

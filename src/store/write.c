@@ -213,6 +213,7 @@ put_initial(struct store *store, struct store_thread *thread, struct table_spot 
         .cas_new = arith->cas_new, .bits = arith->key_binary ? INFO_KEY_BINARY : 0 };
     struct store_written written;
 
+    summed->created = true; /* or it was to be */
     put.value = slice_of(digits, (size_t)(num_put(digits, arith->initial) - digits));
     if (put_value(store, thread, spot, &put, now, &written, dead) != STORE_OK)
         return STORE_NO_MEMORY;
