@@ -145,7 +145,10 @@ process_detach(const struct options *options)
 void
 process_lock_memory(const struct options *options)
 {
-    if (options->lock_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+    /* ONFAULT: the store reserves far more addresses than it will use, and only what is in
+     * use is to be locked. */
+    if (options->lock_memory &&
+        mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
         fprintf(stderr, "warning: -k invalid, mlockall() failed: %s\n", strerror(errno));
 }
 

@@ -338,5 +338,14 @@ class SlowReaders(unittest.TestCase):
             other.ask(b"get k\r\n", b"END\r\n")
 
 
+@unittest.skipIf(srv.peer(), "about our own reservation of addresses")
+class LockedMemory(unittest.TestCase):
+    def test_locking_memory_does_not_take_what_is_only_reserved(self):
+        with srv.Server("-k", "-m", "64") as server:
+            server.ask(b"set k 0 0 1\r\n1\r\n", b"STORED\r\n")
+            if not srv.sanitized():
+                self.assertLess(server.rss() / 1048576, 64)
+
+
 if __name__ == "__main__":
     unittest.main(warnings="ignore")
