@@ -103,6 +103,10 @@ arena_init(struct arena *arena, const struct arena_sizes *sizes, bool huge,
     at += (sizes->pages + 1) << PAGE_SIZE_BITS;
 
     *arena = (struct arena){ .npages = sizes->pages, .bytes = at, .fd = -1, .huge = huge };
+    if (at > ARENA_BYTES_MAX) {
+        *why_out = "more memory than items can be found in";
+        return -E2BIG;
+    }
     rc = map_range(arena, huge, why_out);
     if (rc != 0)
         return rc;

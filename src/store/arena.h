@@ -20,6 +20,8 @@
 
 #define PAGE_SIZE_BITS 16
 #define PAGE_BYTES (1u << PAGE_SIZE_BITS)
+/* As far as references reach: 40 bits in units of 8 bytes. */
+#define ARENA_BYTES_MAX (UINT64_C(1) << 43)
 
 struct arena_sizes {
     uint64_t descriptors, buckets, overflow; /* bytes of each section */
@@ -38,7 +40,7 @@ struct arena {
 /*
  * Reserves the range. `huge` asks for huge pages: from the memory file where the system
  * allows them there, else from anonymous memory. 0, or -errno with a static text in
- * *why_out.
+ * *why_out: -ENOMEM (a smaller range may do), -E2BIG (over ARENA_BYTES_MAX).
  */
 int arena_init(struct arena *arena, const struct arena_sizes *sizes, bool huge,
     const char **why_out);

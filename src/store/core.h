@@ -168,6 +168,8 @@ void balance_pages(struct store *store, struct store_thread *thread, uint32_t no
 
 /* ---- gauges -------------------------------------------------------------------------- */
 
+/* What an item counts for: header, key, flags, value. */
+uint64_t gauge_bytes(const struct item *item, uint32_t info);
 void gauge_add(struct store_thread *thread, const struct item *item, uint32_t info);
 void gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info);
 /* Number of items has changed by `n`: tells the table now and then. */

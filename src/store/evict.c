@@ -12,8 +12,8 @@
 
 /* ---- Gauges -------------------------------------------------------------------------- */
 
-static uint64_t
-item_bytes(const struct item *item, uint32_t info)
+uint64_t
+gauge_bytes(const struct item *item, uint32_t info)
 {
     uint32_t value_len = item_value_len(item);
 
@@ -26,7 +26,7 @@ gauge_add(struct store_thread *thread, const struct item *item, uint32_t info)
     struct class_gauge *gauge = &thread->gauges[INFO_CLASS(info)];
 
     counter_add(&gauge->items, 1);
-    counter_add(&gauge->bytes, item_bytes(item, info));
+    counter_add(&gauge->bytes, gauge_bytes(item, info));
 }
 
 void
@@ -35,7 +35,7 @@ gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info)
     struct class_gauge *gauge = &thread->gauges[INFO_CLASS(info)];
 
     counter_add(&gauge->items, (uint64_t)-1);
-    counter_add(&gauge->bytes, -item_bytes(item, info));
+    counter_add(&gauge->bytes, -gauge_bytes(item, info));
 }
 
 /* Changes of the number of items that a thread keeps to itself. */

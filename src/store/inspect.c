@@ -196,7 +196,7 @@ store_walk(struct store *store, struct store_thread *thread, uint64_t classes,
 
 struct check {
     struct store *store;
-    uint64_t items;
+    uint64_t items, bytes;
 };
 
 static void
@@ -217,6 +217,7 @@ check_slot(void *context, uint32_t bucket, uint64_t slot)
     if (info & INFO_LARGE)
         chain_check(store, item);
     check->items++;
+    check->bytes += gauge_bytes(item, info);
 }
 
 void
@@ -228,5 +229,6 @@ store_check(struct store *store)
     table_each(&store->table, check_slot, &check);
     sum_gauges(store, 0, &items, &bytes);
     assert(check.items == items);
+    assert(check.bytes == bytes);
     slab_check(&store->slab);
 }

@@ -354,6 +354,9 @@ slab_alloc(struct slab *slab, unsigned id)
     }
     if (class->free_first != NO_PAGE) {
         chunk = page_take_chunk(slab, class, class->free_first);
+        /* Whoever still reads the chunk's last life and sees something of its new one also
+         * sees the sequence that moved at its end, which we know of by the lock. */
+        atomic_thread_fence(memory_order_release);
         item_set_info(chunk, info_make(0, id, KIND_RESERVED));
     }
     lock_give(&class->lock);

@@ -52,7 +52,7 @@ reserve(struct store *store, unsigned power, const char **why_out)
         wanted = options->memory_max;
     plan_sections(pages_of(wanted), power, &sizes);
     rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
-    if (rc == -ENOMEM && pages_of(wanted) > pages) {
+    if ((rc == -ENOMEM || rc == -E2BIG) && pages_of(wanted) > pages) {
         plan_sections(pages, power, &sizes);
         rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
     }

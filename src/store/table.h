@@ -40,6 +40,7 @@
 #define TABLE_TAG_BITS 24
 #define TABLE_REF_BITS 40
 #define TABLE_REF_MASK ((UINT64_C(1) << TABLE_REF_BITS) - 1)
+_Static_assert(ARENA_BYTES_MAX == UINT64_C(8) << TABLE_REF_BITS, "references reach it");
 /* Items per bucket beyond which the table grows. 10.7 bytes an item; at 7 every other
  * bucket would overflow. */
 #define TABLE_LOAD 6

@@ -18,14 +18,14 @@ chance(uint64_t *seed, uint32_t n)
 static unsigned
 fill_up(struct kit *kit, const char *name, size_t len, uint64_t evictions)
 {
-    uint64_t before = kit_totals(kit).evictions;
+    uint64_t wanted = kit_totals(kit).evictions + evictions;
     unsigned n = 0;
     char text[KIT_KEY_MAX];
 
-    while (kit_totals(kit).evictions < before + evictions) {
-        ck_assert_int_eq(kit_set_sized(kit, kit_key(text, name, n), len, 0), STORE_OK);
-        n++;
-    }
+    do {
+        if (kit_set_sized(kit, kit_key(text, name, n), len, 0) != STORE_OK)
+            ck_abort_msg("%s-%u", name, n);
+    } while (++n % 8 != 0 || kit_totals(kit).evictions < wanted);
     return n;
 }
 
@@ -74,7 +74,7 @@ START_TEST(a_class_without_pages_is_given_one)
     struct kit kit;
     char text[KIT_KEY_MAX];
 
-    for (size_t len = 1; len < 70000; len += len / 3 + 40) {
+    for (size_t len = 1; len < 70000; len += len / 2 + 150) {
         unsigned n;
 
         kit_open(&kit, &options);
@@ -95,10 +95,10 @@ struct shift {
 };
 
 static const struct shift SHIFTS[] = {
-    { 4 << 20, 1 << 20, 1500 },
-    { 4 << 20, 300000, 3000 },
-    { 64 << 20, 8 << 20, 700 },
-    { 64 << 20, 1 << 20, 3000 },
+    { 4 << 20, 1 << 20, 800 },
+    { 4 << 20, 300000, 1200 },
+    { 64 << 20, 8 << 20, 200 },
+    { 64 << 20, 1 << 20, 800 },
 };
 
 /* A length that fits: now tiny, now as large as may be, in waves. */
@@ -107,7 +107,7 @@ shifting_len(uint64_t *seed, const struct shift *shift, unsigned round)
 {
     size_t most = shift->item_size - 48 - 8 - 3 - 30;
 
-    switch (round / 50 % 5) {
+    switch (round / 20 % 5) {
     case 0:
         return chance(seed, 200);
     case 1:
@@ -274,19 +274,19 @@ START_TEST(counters_in_use_survive_floods_of_other_sizes)
         snprintf(text, sizeof text, "counter-%u", i);
         ck_assert_int_eq(kit_write(&kit, STORE_ADD, text, "1"), STORE_OK);
     }
-    for (unsigned round = 0; round < 250; round++) {
+    for (unsigned round = 0; round < 125; round++) {
         for (unsigned i = 0; i < 50; i++) {
             snprintf(text, sizeof text, "counter-%u", i);
             ck_assert_int_eq(kit_arith(&kit, STORE_INCR, text, 1, &number), STORE_OK);
             ck_assert_uint_eq(number, round + 2);
         }
         /* Half a megabyte of one size. */
-        for (size_t sum = 0; sum < 500000; sum += lens[round / 25 % 5] + 60)
+        for (size_t sum = 0; sum < 500000; sum += lens[round / 13 % 5] + 60)
             ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", flood++),
-                lens[round / 25 % 5], 0), STORE_OK);
+                lens[round / 13 % 5], 0), STORE_OK);
         store_maintain(kit.store, kit.thread, ++kit.now, 100000);
     }
-    ck_assert_uint_gt(kit_totals(&kit).pages_moved, 50);
+    ck_assert_uint_gt(kit_totals(&kit).pages_moved, 25);
     kit_close(&kit);
 }
 END_TEST
@@ -429,7 +429,7 @@ START_TEST(what_is_in_use_moves_to_another_page)
     for (unsigned i = 0; i < n; i++)
         kept += kit_has_sized(&kit, kit_key(text, "hot", i), 100);
     ck_assert_uint_eq(kept, n);
-    ck_assert_uint_gt(kit_totals(&kit).move_rescues, 1000);
+    ck_assert_uint_gt(kit_totals(&kit).move_rescues, 300);
     kit_close(&kit);
 }
 END_TEST

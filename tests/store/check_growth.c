@@ -150,6 +150,20 @@ START_TEST(an_index_stays_as_large_as_what_is_kept)
 }
 END_TEST
 
+/* References are 40 bits: beyond that there is a refusal, not a store that mixes items up. */
+START_TEST(more_memory_than_references_reach_is_refused)
+{
+    struct store_options options = kit_options(UINT64_C(1) << 43);
+    const char *why = NULL;
+
+    options.memory_reserve = 0;
+    ck_assert_ptr_null(store_create(&options, &why));
+    ck_assert_ptr_nonnull(why);
+    options.memory_max = UINT64_C(7) << 40;
+    ck_assert_ptr_null(store_create(&options, &why));
+}
+END_TEST
+
 START_TEST(two_stores_live_in_one_process)
 {
     struct store_options options = kit_options(8 << 20);
@@ -187,6 +201,7 @@ main(void)
     tcase_add_test(tc, an_index_that_is_fixed_gets_slower_but_loses_nothing);
     tcase_add_loop_test(tc, an_index_can_begin_large, 10, 25);
     tcase_add_test(tc, an_index_stays_as_large_as_what_is_kept);
+    tcase_add_test(tc, more_memory_than_references_reach_is_refused);
     tcase_add_test(tc, two_stores_live_in_one_process);
     return kit_run(suite, tc);
 }
