@@ -221,7 +221,6 @@ set_up_process(struct server *server)
         (status = auth_open(options, &server->auth)) != 0 ||
         (status = process_detach(options)) != 0)
         return status;
-    process_lock_memory(options);
     return 0;
 }
 
@@ -394,8 +393,13 @@ serve(struct options *options)
         (status = set_up_process(&server)) != 0)
         goto out;
     clock_start(&server.clock);
-    if ((status = make_store(&server)) != 0 || (status = make_service(&server)) != 0 ||
-        (status = make_net(&server)) != 0 || (status = start_threads(&server)) != 0)
+    if ((status = make_store(&server)) != 0)
+        goto out;
+    /* Behind the store: under a limit on locked memory, what is reserved after a lock on all
+     * that is to come would be refused, and with it the start. */
+    process_lock_memory(options);
+    if ((status = make_service(&server)) != 0 || (status = make_net(&server)) != 0 ||
+        (status = start_threads(&server)) != 0)
         goto out;
     process_write_pid(options);
     log_line(LOG_NOTICE, "%s %s serves, port %d, %d workers", PACKAGE_NAME,

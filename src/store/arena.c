@@ -141,9 +141,11 @@ arena_release_page(struct arena *arena, uint64_t page)
 {
     char *at = arena_page(arena, (uint32_t)page);
 
-    /* MADV_REMOVE punches a hole in the memory file; anonymous memory knows DONTNEED. */
+    /* A hole in the memory file, made through its descriptor: through the mapping it would be
+     * refused for locked memory (-k). Anonymous memory knows DONTNEED. */
     if (arena->fd >= 0)
-        madvise(at, PAGE_BYTES, MADV_REMOVE);
+        fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+            (off_t)(at - arena->base), PAGE_BYTES);
     else
         madvise(at, PAGE_BYTES, MADV_DONTNEED);
 }

@@ -204,6 +204,18 @@ class Starts(Case):
                 text = self.end(process)
                 self.assertEqual(said in text and bool(said), bool(text), text)
 
+    @unittest.skipUnless(ROOT, "needs root")
+    def test_a_limit_on_locked_memory_is_only_a_warning(self):
+        os.chmod(self.folder, 0o777)
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20))
+
+        process, port = self.start("-k", "-u", "nobody", user=False, preexec_fn=limit)
+        with self.talk(port) as talk:
+            talk.ask(b"get k\r\n", b"END\r\n")
+        self.assertIn("mlockall() failed", self.end(process))
+
     def test_without_an_address_only_this_machine_is_served(self):
         _, port = self.start()
         with open("/proc/net/tcp") as file:

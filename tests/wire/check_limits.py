@@ -346,6 +346,20 @@ class LockedMemory(unittest.TestCase):
             if not srv.sanitized():
                 self.assertLess(server.rss() / 1048576, 64)
 
+    @unittest.skipIf(srv.sanitized(), "measures memory")
+    def test_locked_memory_is_given_back_too(self):
+        with srv.Server("-k", "-m", "100") as server:
+            with server.connect() as talk:
+                for n in range(1300):
+                    talk.ask(b"set k%d 0 0 65536\r\n" % n + bytes(65536) + b"\r\n",
+                             b"STORED\r\n")
+                full = server.rss()
+                talk.ask(b"cache_memlimit 16\r\n", b"OK\r\n")
+            deadline = time.monotonic() + 20
+            while server.rss() > full / 2 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self.assertLess(server.rss(), full / 2)
+
 
 if __name__ == "__main__":
     unittest.main(warnings="ignore")
