@@ -18,6 +18,7 @@
  *   -h ADDRESS -p PORT | -U PATH    the server (127.0.0.1)
  *   -o OPERATION   get  set  mix:R (a set, then R gets)  mget:K (K keys a get)  incr  add
  *                  fill (set every key once, in order)  version
+ *                  mg  ms (meta)  bget  bset (binary)
  *   -c CONNECTIONS -d DEPTH -T THREADS
  *   -k KEYS -0 FIRST -x PREFIX -l KEY_LENGTH   keys are PREFIX and a number from FIRST on
  *   -v VALUE_BYTES -V MAX   value length; with -V evenly between the two
@@ -37,7 +38,7 @@
 #include "loadgen.h"
 
 static const char *const NAMES[] = { "get", "set", "mix", "mget", "incr", "add", "fill",
-    "version" };
+    "version", "mg", "ms", "bget", "bset" };
 
 struct options options = { .address = "127.0.0.1",
     .prefix = "key-",

@@ -11,7 +11,10 @@
 
 #include "histogram.h"
 
-enum operation { GET, SET, MIX, MGET, INCR, ADD, FILL, VERSION };
+enum operation { GET, SET, MIX, MGET, INCR, ADD, FILL, VERSION, MG, MS, BGET, BSET };
+
+/* Of the binary protocol. */
+#define BINARY_HEADER 24u
 
 struct options {
     const char *address, *path, *prefix;
@@ -35,6 +38,7 @@ struct connection {
     int fd;
     int owed;       /* replies that have not come */
     uint64_t skip;  /* bytes of a value that have not come */
+    bool last;      /* the reply ends with that value */
     uint64_t began; /* when the batch was sent or, in open loop, due */
     char *out;
     size_t out_len, out_sent;

@@ -65,22 +65,30 @@ put_key(struct thread *thread, char *at)
         options.key_len - (int)options.prefix_len);
 }
 
-static char *
-put_store(struct thread *thread, char *at, const char *verb)
+static size_t
+value_length(struct thread *thread)
 {
     int len = options.value_min;
 
     if (options.value_max > len)
         len += (int)(random_next(thread) % (uint64_t)(options.value_max - len + 1));
+    return (size_t)len;
+}
+
+static char *
+put_store(struct thread *thread, char *at, const char *verb)
+{
+    size_t len = value_length(thread);
+
     thread->sets++;
     at = put_text(at, verb, 4);
     at = put_key(thread, at);
     at = PUT(at, " 0 ");
     at = put_number(at, (uint64_t)options.exptime, 0);
     *at++ = ' ';
-    at = put_number(at, (uint64_t)len, 0);
+    at = put_number(at, len, 0);
     at = PUT(at, "\r\n");
-    at = put_text(at, value_bytes, (size_t)len);
+    at = put_text(at, value_bytes, len);
     return PUT(at, "\r\n");
 }
 
@@ -93,6 +101,41 @@ put_get(struct thread *thread, char *at, int keys)
         at = put_key(thread, at);
     }
     return PUT(at, "\r\n");
+}
+
+static char *
+put_meta_set(struct thread *thread, char *at)
+{
+    size_t len = value_length(thread);
+
+    thread->sets++;
+    at = PUT(at, "ms ");
+    at = put_key(thread, at);
+    *at++ = ' ';
+    at = put_number(at, len, 0);
+    at = PUT(at, "\r\n");
+    at = put_text(at, value_bytes, len);
+    return PUT(at, "\r\n");
+}
+
+/* A packet: header, extras (zero), key, value. */
+static char *
+put_packet(struct thread *thread, char *at, char opcode, size_t extras, size_t value)
+{
+    unsigned char *header = (unsigned char *)at;
+
+    memset(at, 0, BINARY_HEADER + extras);
+    at = put_key(thread, at + BINARY_HEADER + extras);
+    size_t key = (size_t)(at - (char *)header) - BINARY_HEADER - extras;
+    size_t body = extras + key + value;
+    header[0] = 0x80;
+    header[1] = (unsigned char)opcode;
+    header[2] = (unsigned char)(key >> 8);
+    header[3] = (unsigned char)key;
+    header[4] = (unsigned char)extras;
+    for (int i = 0; i < 4; i++)
+        header[8 + i] = (unsigned char)(body >> (24 - 8 * i));
+    return put_text(at, value_bytes, value);
 }
 
 char *
@@ -116,6 +159,17 @@ put_request(struct thread *thread, struct connection *connection, char *at)
         at = PUT(at, "incr ");
         at = put_key(thread, at);
         return PUT(at, " 1\r\n");
+    case MG:
+        at = PUT(at, "mg ");
+        at = put_key(thread, at);
+        return PUT(at, " v\r\n");
+    case MS:
+        return put_meta_set(thread, at);
+    case BGET:
+        return put_packet(thread, at, 0x00, 0, 0);
+    case BSET:
+        thread->sets++;
+        return put_packet(thread, at, 0x01, 8, value_length(thread));
     case VERSION:
         return PUT(at, "version\r\n");
     }

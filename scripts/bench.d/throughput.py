@@ -25,6 +25,11 @@ GROUPS = [
         ("set, 16 pipelined", ["-o", "set", "-c", 50, "-d", 16, *SMALL], True),
         ("10 get : 1 set, 16 pipelined", ["-o", "mix:10", "-c", 50, "-d", 16, *SMALL], True),
         ("get of 100 keys", ["-o", "mget:100", "-c", 50, *SMALL], True),
+        ("meta get, 16 pipelined", ["-o", "mg", "-c", 50, "-d", 16, *SMALL], False),
+        ("meta set, 16 pipelined", ["-o", "ms", "-c", 50, "-d", 16, *SMALL], False),
+        ("binary get, 50 connections", ["-o", "bget", "-c", 50, *SMALL], False),
+        ("binary get, 16 pipelined", ["-o", "bget", "-c", 50, "-d", 16, *SMALL], False),
+        ("binary set, 16 pipelined", ["-o", "bset", "-c", 50, "-d", 16, *SMALL], False),
         ("get, 20,000/s offered", ["-o", "get", "-c", 50, "-R", 20000, *SMALL], True),
     ]),
     ("counters, 10,000 keys", {}, ["-o", "fill", "-k", 10000, "-v", 2, "-c", 8, "-d", 64], [
@@ -65,7 +70,7 @@ BIG = ("5 million items", {"memory": 2048}, ["-o", "fill", *MANY, "-c", 8, "-d",
 
 def expected_hits(args, row):
     """A get that misses is cheaper: a row with misses must not pass for one of hits."""
-    if args[1] == "get" or args[1].startswith("mget"):
+    if args[1] in ("get", "mg", "bget") or args[1].startswith("mget"):
         return row["hits"] >= 0.99 * row["keys"]
     return True
 
@@ -100,10 +105,10 @@ def run(report, load, options):
         run_memtier(report, load, options, memtier)
 
 
-def memtier_row(program, server, pipeline, seconds, keys):
+def memtier_row(program, server, protocol, pipeline, seconds, keys):
     """One run of memtier_benchmark; CPU time counted around the whole of it."""
     out = os.path.join(server.directory, "memtier.json")
-    argv = [program, "-s", "127.0.0.1", "-p", str(server.port), "-P", "memcache_text",
+    argv = [program, "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
             "-t", "1", "-c", "50", "-d", "32", "--ratio", "1:10", "--key-pattern", "R:R",
             "--key-minimum", "1", "--key-maximum", str(keys), "--key-prefix", "memtier-",
             "--pipeline", str(pipeline), "--test-time", str(seconds),
@@ -132,6 +137,9 @@ def run_memtier(report, load, options, program):
                  "-d", 64)
             server.settle()
         seconds = max(1, int(options.seconds))
-        for name, pipeline in (("memtier, 50 connections", 1), ("memtier, 16 pipelined", 16)):
-            report.add(name, turns(servers, options.rounds, lambda s: memtier_row(
-                program, s, pipeline, seconds, keys)))
+        for protocol in ("memcache_text", "memcache_binary"):
+            for pipeline in (1, 16):
+                name = f"memtier {protocol}, 50 connections" + (
+                    f", {pipeline} pipelined" if pipeline > 1 else "")
+                report.add(name, turns(servers, options.rounds, lambda s: memtier_row(
+                    program, s, protocol, pipeline, seconds, keys)))

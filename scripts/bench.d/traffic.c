@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -108,7 +109,14 @@ line_take(
         thread->hits++;
         return 0;
     }
-    if (STARTS(line, len, "STORED") || (len > 0 && line[0] >= '0' && line[0] <= '9'))
+    if (STARTS(line, len, "VA ")) {
+        connection->skip = strtoull(line + 3, NULL, 10) + 2;
+        connection->last = true;
+        thread->hits++;
+        return 0;
+    }
+    if (STARTS(line, len, "STORED") || STARTS(line, len, "HD") ||
+        (len > 0 && line[0] >= '0' && line[0] <= '9'))
         thread->hits++;
     else if (STARTS(line, len, "ERROR") || STARTS(line, len, "CLIENT_ERROR") ||
              STARTS(line, len, "SERVER_ERROR"))
@@ -116,8 +124,29 @@ line_take(
     return 1;
 }
 
-/* Takes what complete lines and values are in the input; returns how many replies ended.
- */
+/* Looks at what may be the head of a binary reply; returns its length, 0 if it has not
+ * come in full. */
+static size_t
+packet_take(struct thread *thread, struct connection *connection, const char *at,
+    const char *end)
+{
+    const unsigned char *header = (const unsigned char *)at;
+    uint64_t body = 0;
+
+    if ((size_t)(end - at) < BINARY_HEADER)
+        return 0;
+    for (int i = 0; i < 4; i++)
+        body = body << 8 | header[8 + i];
+    unsigned status = (unsigned)header[6] << 8 | header[7];
+    thread->hits += status == 0;
+    thread->errors += header[0] != 0x81 || status > 5;
+    connection->skip = body;
+    connection->last = true;
+    return BINARY_HEADER;
+}
+
+/* Takes what complete lines, packets and values are in the input; returns how many replies
+ * ended. */
 static int
 connection_frame(struct thread *thread, struct connection *connection)
 {
@@ -132,6 +161,15 @@ connection_frame(struct thread *thread, struct connection *connection)
         connection->skip -= n;
         if (connection->skip > 0)
             break;
+        ended += connection->last;
+        connection->last = false;
+        if (options.operation == BGET || options.operation == BSET) {
+            size_t head = packet_take(thread, connection, at, end);
+            if (head == 0)
+                break;
+            at += head;
+            continue;
+        }
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         if (newline == NULL)
             break;
