@@ -100,6 +100,27 @@ START_TEST(every_length_around_a_boundary_comes_back)
 }
 END_TEST
 
+START_TEST(a_value_of_a_hundred_megabytes_comes_back)
+{
+    struct store_options options = kit_options(160 << 20);
+    uint64_t len = 100000001 / KIT_LESS;
+    char *bytes = make_bytes(len);
+    struct slice key = SLICE("some key");
+    struct kit kit;
+
+    options.item_size_max = 1 << 30;
+    kit_open(&kit, &options);
+    write_bytes(&kit, STORE_SET, key, bytes, len, STORE_OK);
+    expect_bytes(&kit, key, len);
+    /* Once more: the old one goes piece by piece while the new one comes. */
+    write_bytes(&kit, STORE_SET, key, bytes, len - 1, STORE_OK);
+    expect_bytes(&kit, key, len - 1);
+    expect_nothing_held(&kit);
+    kit_close(&kit);
+    free(bytes);
+}
+END_TEST
+
 START_TEST(every_key_length_and_flags_leave_the_value_whole)
 {
     struct store_options options = kit_options(16 << 20);
@@ -612,6 +633,7 @@ main(void)
     TCase *tc = tcase_create("chain");
 
     tcase_add_loop_test(tc, every_length_around_a_boundary_comes_back, 0, 4);
+    tcase_add_test(tc, a_value_of_a_hundred_megabytes_comes_back);
     tcase_add_loop_test(tc, every_key_length_and_flags_leave_the_value_whole, 0, 2);
     tcase_add_loop_test(tc, pieces_waste_little, 0, 3);
     tcase_add_loop_test(tc, an_upload_in_odd_steps_is_whole, 0, 4);

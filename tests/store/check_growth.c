@@ -8,7 +8,7 @@
 #include "store_kit.h"
 
 #ifdef __SANITIZE_THREAD__
-#define ITEMS_MOST 100000u
+#define ITEMS_MOST 50000u
 #else
 #define ITEMS_MOST 2000000u
 #endif
@@ -142,7 +142,7 @@ START_TEST(an_index_stays_as_large_as_what_is_kept)
     struct kit kit;
 
     kit_open(&kit, &options);
-    for (unsigned n = 0; n < 500000; n++)
+    for (unsigned n = 0; n < 500000 / KIT_LESS; n++)
         store_timed(&kit, n, &slowest);
     ck_assert_uint_le(kit_totals(&kit).index_buckets,
         kit_totals(&kit).items / TABLE_LOAD + 4096);

@@ -486,6 +486,30 @@ START_TEST(impossible_limits_are_refused)
 }
 END_TEST
 
+/* -L: all of it is there from the start, and stays. */
+START_TEST(preallocated_memory_has_one_limit)
+{
+    struct store_options options = kit_options(8 << 20);
+    struct kit kit;
+    const char *why = NULL;
+    struct store *store;
+
+    options.preallocate = true;
+    store = store_create(&options, &why);
+    if (store == NULL) { /* no huge pages here: there is a reason to show */
+        ck_assert_ptr_nonnull(why);
+        return;
+    }
+    store_destroy(store);
+    kit_open(&kit, &options);
+    ck_assert(!store_memory_limit(kit.store, 4 << 20));
+    ck_assert(!store_memory_limit(kit.store, 16 << 20));
+    fill(&kit, "item", 40000, 600, 0);
+    ck_assert_uint_eq(kit_totals(&kit).memory_bytes, 8 << 20);
+    kit_close(&kit);
+}
+END_TEST
+
 /* Writing goes on while pages are taken away, down to a single one. */
 START_TEST(writing_goes_on_while_the_limit_falls)
 {
@@ -495,7 +519,7 @@ START_TEST(writing_goes_on_while_the_limit_falls)
     kit_open(&kit, &options);
     for (uint64_t limit = 16 << 20; limit >= 1 << 20; limit /= 2) {
         ck_assert(store_memory_limit(kit.store, limit));
-        for (unsigned i = 0; i < 20; i++) {
+        for (unsigned i = 0; i < 20 / KIT_LESS; i++) {
             fill(&kit, "small", 2000, 100, 0);
             fill(&kit, "mid", 50, 4000, 0);
             fill(&kit, "large", 3, 100000, 0);
@@ -528,6 +552,7 @@ main(void)
     tcase_add_loop_test(tc, threads_that_see_a_flush_at_once_flush_once, 0, 2);
     tcase_add_loop_test(tc, a_lowered_limit_gives_memory_back, 0, 2);
     tcase_add_test(tc, impossible_limits_are_refused);
+    tcase_add_test(tc, preallocated_memory_has_one_limit);
     tcase_add_test(tc, writing_goes_on_while_the_limit_falls);
     return kit_run(suite, tc);
 }

@@ -12,6 +12,13 @@
 #include "base/racy.h"
 #include "store/store.h"
 
+/* Tests of one thread do a fraction of their rounds where each takes ten times as long. */
+#ifdef __SANITIZE_THREAD__
+#define KIT_LESS 10
+#else
+#define KIT_LESS 1
+#endif
+
 struct kit {
     struct store *store;
     struct store_thread *thread;
@@ -193,8 +200,8 @@ kit_has_sized(struct kit *kit, struct slice key, size_t len)
 
     if (found >= 0)
         ck_assert_int_eq(found, (int64_t)len);
-    for (size_t i = 0; same && i < len; i++)
-        same = got[i] == wanted;
+    if (same && len > 0) /* each byte equals the next */
+        same = got[0] == wanted && memcmp(got, got + 1, len - 1) == 0;
     ck_assert(same || found < 0);
     free(got);
     return same;
