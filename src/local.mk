@@ -71,6 +71,7 @@ libnet_a_SOURCES = \
 	src/net/acceptor.c \
 	src/net/address.c src/net/address.h \
 	src/net/conn.c src/net/conn.h \
+	src/net/hold.c src/net/hold.h \
 	src/net/inside.h \
 	src/net/listener.c src/net/listener.h \
 	src/net/net.c src/net/net.h \

@@ -21,8 +21,9 @@
 #include "base/log.h"
 #include "net/inside.h"
 
-#define ACCEPT_BATCH 64
-#define RETRY_MS     100
+#define ACCEPT_BATCH   64
+#define RETRY_MS       100
+#define DISCARD_ROUNDS 16
 
 static void
 pause_accepting(struct net *net)
@@ -116,8 +117,9 @@ refuse(struct net *net, int fd)
     ssize_t put = send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (put > 0)
         shutdown(fd, SHUT_WR);
-    while (recv(fd, rubbish, sizeof rubbish, MSG_DONTWAIT) == sizeof rubbish)
-        continue;
+    for (int i = 0; i < DISCARD_ROUNDS; i++)
+        if (recv(fd, rubbish, sizeof rubbish, MSG_DONTWAIT) != sizeof rubbish)
+            break;
     close(fd);
     counter_add(&net->acceptor.rejected, 1);
 }

@@ -23,103 +23,14 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/address.h"
+#include "net/hold.h"
 #include "net/inside.h"
 
 #define WANT_MAX       16   /* places of the service for one read */
 #define ROUNDS_ALONE   32u
 #define ROUNDS_SHARED  2u   /* outboxes of one long reply while others wait */
-#define KEEP_STEP      256u /* sizes of kept input are multiples of it */
 #define PARTIAL_RENEW  65536u /* bytes for which a command gets its time once more */
 #define DISCARD_ROUNDS 64
-/* Who moves fewer bytes a second, over so many seconds, is as good as stalled: a byte now
- * and then must not keep memory that others need. */
-#define SLOW_RATE      16384u
-#define SLOW_SECONDS   4u
-
-/* ---- The hold --------------------------------------------------------------------- */
-
-static struct hold *
-hold_get(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-    struct hold *hold = conn->hold;
-
-    if (hold != NULL)
-        return hold;
-    hold = malloc(sizeof *hold);
-    if (hold == NULL)
-        return NULL;
-    *hold = (struct hold){ .conn = conn, .next = worker->holds, .moved = worker->now };
-    if (worker->holds != NULL)
-        worker->holds->previous = hold;
-    worker->holds = hold;
-    conn->hold = hold;
-    return hold;
-}
-
-/* Gauges are counters that only their owner moves, so they may be taken from too. */
-static void
-gauge_move(counter *gauge, uint64_t plus, uint64_t minus)
-{
-    counter_add(gauge, plus - minus);
-}
-
-static void
-hold_forget_bytes(struct hold *hold)
-{
-    struct worker *worker = hold->conn->worker;
-
-    if (hold->bytes == NULL)
-        return;
-    gauge_move(&worker->kept_count, 0, 1);
-    gauge_move(&worker->kept_bytes, 0, hold->size);
-    free(hold->bytes);
-    hold->bytes = NULL;
-    hold->size = hold->at = hold->len = 0;
-}
-
-static void
-hold_forget_backlog(struct hold *hold)
-{
-    struct worker *worker = hold->conn->worker;
-
-    if (hold->backlog == NULL)
-        return;
-    sending_drop(&hold->backlog->rest, &worker->pins);
-    gauge_move(&worker->backlog_count, 0, 1);
-    gauge_move(&worker->backlog_bytes, 0, hold->backlog->size);
-    free(hold->backlog);
-    hold->backlog = NULL;
-}
-
-static void
-hold_free(struct conn *conn)
-{
-    struct hold *hold = conn->hold;
-
-    if (hold == NULL)
-        return;
-    hold_forget_bytes(hold);
-    hold_forget_backlog(hold);
-    if (hold->next != NULL)
-        hold->next->previous = hold->previous;
-    if (hold->previous != NULL)
-        hold->previous->next = hold->next;
-    else
-        conn->worker->holds = hold->next;
-    free(hold);
-    conn->hold = NULL;
-}
-
-/* Frees a hold that holds nothing. */
-static void
-hold_settle(struct conn *conn)
-{
-    const struct hold *hold = conn->hold;
-
-    if (hold != NULL && hold->len == 0 && hold->began == 0 && hold->backlog == NULL)
-        hold_free(conn);
-}
 
 /* ---- Coming and going --------------------------------------------------------------- */
 
@@ -236,26 +147,6 @@ finish(struct conn *conn)
 
 /* ---- Output -------------------------------------------------------------------------- */
 
-/* What the socket did not take waits with the connection, which stops reading. */
-static bool
-wait_to_send(struct conn *conn, const struct sending *rest)
-{
-    struct worker *worker = conn->worker;
-    struct hold *hold = hold_get(conn);
-    struct backlog *backlog = hold == NULL ? NULL : backlog_create(rest);
-
-    if (backlog == NULL)
-        return false;
-    assert(hold->backlog == NULL);
-    hold->backlog = backlog;
-    hold->moved = worker->now;
-    if (hold->sent_began == 0)
-        hold->sent_began = worker->now;
-    gauge_move(&worker->backlog_count, 1, 0);
-    gauge_move(&worker->backlog_bytes, backlog->size, 0);
-    return true;
-}
-
 /* Sends the worker's outbox and leaves it empty. */
 static enum sending_result
 deliver(struct conn *conn)
@@ -269,7 +160,7 @@ deliver(struct conn *conn)
     sending_begin(&sending, &worker->outbox);
     enum sending_result result = sending_push(&sending, conn->fd, &worker->pins, &sent);
     counter_add(&worker->counters.bytes_written, sent);
-    if (result == SENDING_STUCK && !wait_to_send(conn, &sending)) {
+    if (result == SENDING_STUCK && !hold_put_backlog(conn, &sending)) {
         counter_add(&worker->counters.response_obj_oom, 1);
         result = SENDING_BROKEN;
     }
@@ -294,13 +185,7 @@ flush(struct conn *conn)
     enum sending_result result =
         sending_push(&hold->backlog->rest, conn->fd, &worker->pins, &sent);
     counter_add(&worker->counters.bytes_written, sent);
-    if (sent > 0)
-        hold->moved = worker->now;
-    hold->sent += (uint32_t)sent;
-    if (hold->sent >= PARTIAL_RENEW) {
-        hold->sent = 0;
-        hold->sent_began = worker->now;
-    }
+    hold_sent(hold, sent);
     if (result == SENDING_STUCK)
         return false;
     hold_forget_backlog(hold);
@@ -319,46 +204,6 @@ flush(struct conn *conn)
 }
 
 /* ---- Input --------------------------------------------------------------------------- */
-
-/* Keeps `len` bytes that the session left. False: out of memory, or too many. */
-static bool
-keep(struct conn *conn, const char *data, size_t len)
-{
-    struct worker *worker = conn->worker;
-    struct hold *hold = conn->hold;
-
-    if (len == 0) {
-        if (hold != NULL)
-            hold_forget_bytes(hold);
-        return true;
-    }
-    if (len > CONN_KEPT_MAX || (hold = hold_get(conn)) == NULL)
-        return false;
-    bool inside = hold->bytes != NULL && data >= hold->bytes &&
-                  data < hold->bytes + hold->size;
-    if (inside && conn->next != SERVICE_READ) { /* its turn comes soon */
-        hold->at = (uint32_t)(data - hold->bytes);
-        hold->len = (uint32_t)len;
-        return true;
-    }
-    if (inside || hold->size < len || hold->size > 4 * len + KEEP_STEP) {
-        size_t size = (len + KEEP_STEP - 1) / KEEP_STEP * KEEP_STEP;
-        char *bytes = malloc(size);
-        if (bytes == NULL)
-            return false;
-        memcpy(bytes, data, len);
-        hold_forget_bytes(hold);
-        hold->bytes = bytes;
-        hold->size = (uint32_t)size;
-        gauge_move(&worker->kept_count, 1, 0);
-        gauge_move(&worker->kept_bytes, size, 0);
-    } else {
-        memcpy(hold->bytes, data, len);
-    }
-    hold->at = 0;
-    hold->len = (uint32_t)len;
-    return true;
-}
 
 /* Reads once. What the service wants goes to its own memory, and what comes behind that
  * to `space`, all by one call. */
@@ -524,7 +369,7 @@ conn_run(const struct job *job, bool alone)
         finish(conn);
         return false;
     }
-    if (!keep(conn, run.data, conn->next == SERVICE_CLOSE ? 0 : run.len) ||
+    if (!hold_keep(conn, run.data, conn->next == SERVICE_CLOSE ? 0 : run.len) ||
         !time_command(conn, run.replied)) {
         counter_add(&worker->counters.read_buf_oom, 1);
         conn_close(conn);
@@ -560,26 +405,6 @@ conn_check_idle(struct conn *conn)
     }
 }
 
-/* Seconds since `began` in which `bytes` have moved, if that is too slow; else 0. */
-static uint32_t
-slow_for(uint32_t now, uint32_t began, uint32_t bytes)
-{
-    uint32_t since = began != 0 && now > began ? now - began : 0;
-
-    return since >= SLOW_SECONDS && bytes / since < SLOW_RATE ? since : 0;
-}
-
-/* Seconds without progress worth the name. */
-static uint32_t
-stalled_for(const struct hold *hold, uint32_t now)
-{
-    uint32_t still = now > hold->moved ? now - hold->moved : 0;
-    uint32_t slow = hold->backlog == NULL ? slow_for(now, hold->began, hold->arrived)
-                                          : slow_for(now, hold->sent_began, hold->sent);
-
-    return slow > still ? slow : still;
-}
-
 void
 conn_check_hold(struct hold *hold)
 {
@@ -587,7 +412,7 @@ conn_check_hold(struct hold *hold)
     struct worker *worker = conn->worker;
     uint32_t now = worker->now;
     uint32_t timeout = (uint32_t)worker->net->parts.options->partial_timeout;
-    uint32_t stalled = stalled_for(hold, now);
+    uint32_t stalled = hold_stalled_for(hold, now);
 
     if (conn->queued)
         return;

@@ -22,22 +22,9 @@
 #include <stdint.h>
 
 #include "base/service.h"
-#include "net/sending.h"
 
+struct hold;
 struct worker;
-
-/* Part of a command (`bytes`), and replies that wait. */
-struct hold {
-    struct hold *next, *previous; /* of the worker's */
-    struct conn *conn;
-    char *bytes; /* input that the session left unused: `len` bytes from `at` */
-    uint32_t size, at, len;
-    uint32_t began;   /* second in which the command began to arrive; 0: none has */
-    uint32_t arrived; /* bytes since then */
-    uint32_t moved;   /* second in which bytes last went in or out */
-    uint32_t sent_began, sent; /* bytes of backlogs sent since that second */
-    struct backlog *backlog; /* NULL: all is sent, the connection reads */
-};
 
 struct conn {
     struct event event;

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "net/hold.h"
 #include "net/inside.h"
 
 #define CACHE_LINE     64u

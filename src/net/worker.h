@@ -21,6 +21,7 @@
 #include "base/outbox.h"
 #include "base/service.h"
 #include "net/conn.h"
+#include "net/sending.h"
 
 struct net;
 

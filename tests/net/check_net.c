@@ -4,12 +4,15 @@
  * once, close its side, not read, vanish - it gets the answers of what it asked in order,
  * others get theirs, and nothing of it stays behind. The service is a toy: see toy.h.
  */
+#include <arpa/inet.h>
 #include <assert.h>
 #include <check.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -389,6 +392,41 @@ START_TEST(without_maxconns_fast_surplus_clients_wait)
 }
 END_TEST
 
+/* Accepting pauses for a moment; those who are in are served meanwhile. */
+START_TEST(running_out_of_descriptors_delays_clients_and_harms_none)
+{
+    struct toy_server *server = started();
+    struct rlimit limit, low;
+    int in = toy_connect(server);
+
+    toy_say(in, "echo in\n");
+    toy_hear(in, "in\n");
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in name = { .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)server->port) };
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    low = (struct rlimit){ 3, limit.rlim_max }; /* all from there on are taken or refused */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int connected = connect(late, (struct sockaddr *)&name, sizeof name);
+    for (int i = 0; i < 1000 && figures_of(server).accepting; i++)
+        toy_sleep_ms(1);
+    bool paused = !figures_of(server).accepting;
+    toy_say(in, "echo still in\n");
+    toy_hear(in, "still in\n");
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(connected, 0);
+    ck_assert(paused);
+    toy_say(late, "echo late\n");
+    toy_hear(late, "late\n");
+    ck_assert_uint_ge(figures_of(server).listen_disabled, 1);
+    ck_assert_uint_ge(figures_of(server).listen_disabled_us, 10000);
+    close(late);
+    close(in);
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(idle_and_partial_clients_are_sent_away_and_busy_ones_stay)
 {
     struct toy_server *server = toy_server_create();
@@ -669,6 +707,7 @@ main(void)
     tcase_add_test(tc, all_that_is_read_is_looked_at_before_it_is_run);
     tcase_add_test(tc, as_many_clients_as_allowed_are_served_and_no_more);
     tcase_add_test(tc, without_maxconns_fast_surplus_clients_wait);
+    tcase_add_test(tc, running_out_of_descriptors_delays_clients_and_harms_none);
     tcase_add_test(tc, idle_and_partial_clients_are_sent_away_and_busy_ones_stay);
     tcase_add_test(tc, the_service_may_give_up_a_stalled_client);
     tcase_add_test(tc, stopping_does_not_wait_for_clients_that_do_not_read);
