@@ -4,6 +4,9 @@
  * came in; an upload holds memory for what has arrived and no more, and a cancelled one
  * nothing; a value that is being sent stays whole though it was deleted or replaced.
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "store/core.h"
 #include "store_kit.h"
 
@@ -626,6 +629,191 @@ START_TEST(a_small_item_in_the_place_of_a_large_one_is_not_pinned)
 }
 END_TEST
 
+/* ---- All at once --------------------------------------------------------------------- */
+
+#define WORKERS 3
+#define HELD 4
+#ifdef __SANITIZE_THREAD__
+#define STORM_ROUNDS 3000
+#else
+#define STORM_ROUNDS 15000
+#endif
+
+struct worker {
+    struct kit kit;
+    uint64_t seed;
+    const char *bytes;
+    struct store_pin *pins[HELD];      /* of readers that stall */
+    struct store_upload *uploads[HELD]; /* of writers that stall */
+    bool wrong;
+};
+
+static uint32_t
+chance(struct worker *worker, uint32_t n)
+{
+    worker->seed = worker->seed * UINT64_C(6364136223846793005) +
+        UINT64_C(1442695040888963407);
+    return (uint32_t)(worker->seed >> 33) % n;
+}
+
+/* Reads what is left of a pinned value and lets it go. */
+static void
+worker_unpin(struct worker *worker, struct store_pin *pin)
+{
+    struct iovec iov[3];
+    uint64_t at = 0;
+    unsigned n;
+
+    while ((n = store_pin_next(pin, iov, 3)) > 0)
+        for (unsigned i = 0; i < n; at += iov[i++].iov_len)
+            worker->wrong = worker->wrong ||
+                memcmp(iov[i].iov_base, worker->bytes + at, iov[i].iov_len) != 0;
+    store_unpin(worker->kit.store, worker->kit.thread, pin);
+}
+
+static void
+worker_pin(struct worker *worker, struct slice key, unsigned slot)
+{
+    struct kit *kit = &worker->kit;
+    struct store_view view;
+    bool full;
+
+    if (worker->pins[slot] != NULL) {
+        worker_unpin(worker, worker->pins[slot]);
+        worker->pins[slot] = NULL;
+    } else if (store_find(kit->store, kit->thread, key, store_hash(kit->store, key),
+                   kit->now, STORE_USE, &view) == STORE_OK && view.large) {
+        worker->pins[slot] = store_pin(kit->store, kit->thread, &view, &full);
+    }
+}
+
+static void
+worker_upload(struct worker *worker, unsigned slot)
+{
+    struct kit *kit = &worker->kit;
+
+    if (worker->uploads[slot] != NULL) {
+        store_upload_cancel(kit->store, kit->thread, worker->uploads[slot]);
+        worker->uploads[slot] = NULL;
+    } else {
+        worker->uploads[slot] = store_upload_open(kit->store, kit->thread, 200000);
+        (void)store_upload_put(worker->uploads[slot], kit->thread, worker->bytes,
+            chance(worker, 100000));
+    }
+}
+
+static void
+worker_step(struct worker *worker)
+{
+    struct kit *kit = &worker->kit;
+    char text[KIT_KEY_MAX];
+    struct slice key = kit_key(text, "key", chance(worker, 300));
+    struct store_write write = { .mode = (enum store_mode)chance(worker, 3),
+        .client_flags = chance(worker, 2), .cas_given = chance(worker, 5) == 0,
+        .cas_new = chance(worker, 4),
+        .exptime = chance(worker, 5) == 0 ? kit->now + chance(worker, 3) : 0 };
+    struct store_written written;
+    uint8_t class;
+
+    switch (chance(worker, 12)) {
+    case 0: case 1:
+        worker_pin(worker, key, chance(worker, HELD));
+        break;
+    case 2:
+        worker_upload(worker, chance(worker, HELD));
+        break;
+    case 3:
+        (void)store_delete(kit->store, kit->thread, key, store_hash(kit->store, key), false,
+            0, kit->now, &class);
+        break;
+    case 4:
+        (void)store_move_page(kit->store, kit->thread, -1,
+            (int)chance(worker, store_classes(kit->store) + 1), kit->now);
+        break;
+    case 5:
+        if (chance(worker, 100) == 0)
+            store_flush(kit->store, kit->now + chance(worker, 2), kit->now);
+        kit->now += chance(worker, 50) == 0;
+        break;
+    case 6: case 7:
+        (void)kit_write_full(kit, &write, key,
+            slice_of(worker->bytes, 8200 + chance(worker, 120000)), &written);
+        break;
+    default:
+        (void)kit_write_full(kit, &write, key, slice_of(worker->bytes, chance(worker, 8000)),
+            &written);
+        break;
+    }
+}
+
+static void *
+worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct kit *kit = &worker->kit;
+
+    kit->thread = store_thread_open(kit->store);
+    kit->now = CLOCK_FIRST + 1;
+    for (unsigned i = 0; i < STORM_ROUNDS; i++)
+        worker_step(worker);
+    for (unsigned slot = 0; slot < HELD; slot++) {
+        if (worker->pins[slot] != NULL)
+            worker_unpin(worker, worker->pins[slot]);
+        if (worker->uploads[slot] != NULL)
+            store_upload_cancel(kit->store, kit->thread, worker->uploads[slot]);
+    }
+    store_thread_close(kit->thread);
+    return NULL;
+}
+
+/* Readers and writers stall, pages move, the limit changes, items expire and are flushed:
+ * in the end everything is accounted for. */
+START_TEST(after_a_storm_nothing_is_held_or_lost)
+{
+    struct store_options options = kit_options(_i == 0 ? 3 << 20 : 24 << 20);
+    char *bytes = make_bytes(400000);
+    struct worker workers[WORKERS];
+    pthread_t threads[WORKERS];
+    struct kit kit;
+
+    if (_i == 0)
+        options.slab_reassign = false;
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        workers[i] = (struct worker){ .kit = kit, .seed = i + 7, .bytes = bytes };
+        pthread_create(&threads[i], NULL, worker_main, &workers[i]);
+    }
+    for (unsigned i = 0; i < 400; i++) {
+        kit.now = CLOCK_FIRST + 1 + i / 4;
+        (void)store_maintain(kit.store, kit.thread, kit.now, 500);
+        if (i % 40 == 0)
+            (void)store_memory_limit(kit.store, i % 80 == 0 ? 2 << 20 : 8 << 20);
+        sched_yield();
+    }
+    for (unsigned i = 0; i < WORKERS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert(!workers[i].wrong);
+    }
+    expect_nothing_held(&kit);
+    /* Everything expires or is flushed: not a chunk remains. */
+    store_flush(kit.store, 0, kit.now);
+    for (unsigned i = 0; i < 3; i++) {
+        kit.now++;
+        while (store_maintain(kit.store, kit.thread, kit.now, 100000))
+            ;
+    }
+    ck_assert_uint_eq(kit_totals(&kit).items, 0);
+    ck_assert_uint_eq(kit_totals(&kit).bytes, 0);
+    for (unsigned id = 1; id <= store_classes(kit.store); id++) {
+        struct store_class_totals totals;
+        store_class_totals(kit.store, id, kit.now, &totals);
+        ck_assert_uint_eq(totals.used_chunks, 0);
+    }
+    kit_close(&kit);
+    free(bytes);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -648,5 +836,6 @@ main(void)
     tcase_add_test(tc, the_last_pin_frees_a_deleted_value);
     tcase_add_loop_test(tc, a_view_that_is_out_of_date_cannot_be_pinned, 0, 2);
     tcase_add_test(tc, a_small_item_in_the_place_of_a_large_one_is_not_pinned);
+    tcase_add_loop_test(tc, after_a_storm_nothing_is_held_or_lost, 0, 2);
     return kit_run(suite, tc);
 }
