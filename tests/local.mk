@@ -11,11 +11,14 @@ tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
 
 # base/options, net
 if HAVE_CHECK
-check_PROGRAMS += tests/base/check_options tests/net/check_address \
+check_PROGRAMS += tests/base/check_log tests/base/check_options tests/net/check_address \
 	tests/net/check_sending tests/net/check_net
-TESTS += tests/base/check_options tests/net/check_address \
+TESTS += tests/base/check_log tests/base/check_options tests/net/check_address \
 	tests/net/check_sending tests/net/check_net
 endif
+tests_base_check_log_SOURCES = tests/base/check_log.c
+tests_base_check_log_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_log_LDADD = libbase.a $(CHECK_LIBS)
 tests_base_check_options_SOURCES = tests/base/check_options.c
 tests_base_check_options_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_options_LDADD = libbase.a $(CHECK_LIBS)
