@@ -99,6 +99,7 @@ AM_TESTS_ENVIRONMENT = LARDER='$(abs_builddir)/larder'; export LARDER; \
 wire_tests = \
 	tests/wire/check_wire.py \
 	tests/wire/check_matrix.py \
+	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
 	tests/wire/check_cli.py \
 	tests/wire/check_unit.sh \

@@ -87,12 +87,10 @@ arith_found(struct store *store, struct store_thread *thread, struct table_spot 
     struct slice text;
     enum store_result result = STORE_OK;
 
-    if (len == 0)
+    if (len == 0 || (info & INFO_LARGE))
         return STORE_NOT_A_NUMBER;
     if (arith->compare && item_cas(item) != arith->cas_expected)
         return STORE_EXISTS;
-    if (info & INFO_LARGE)
-        return STORE_NOT_A_NUMBER;
     racy_read(thread->value, (char *)item + item_value_at(info), len);
     if (!parse_value(slice_of(thread->value, len), &summed->number))
         return STORE_NOT_A_NUMBER;

@@ -266,8 +266,8 @@ struct store_summed {
  * stops at 0. Atomic over all threads, together with add. Keeps expiry and client flags,
  * gives a new CAS unique. A result shorter than the stored text is padded with blanks to
  * the stored length; a longer one makes a new item, without the marks of a stale one.
- * STORE_OK, STORE_MISS, STORE_EXISTS, STORE_NOT_A_NUMBER (also: empty, which is looked at
- * before the CAS unique; large; over 64 bits), STORE_NO_MEMORY.
+ * STORE_OK, STORE_MISS, STORE_EXISTS, STORE_NOT_A_NUMBER (also: empty or large, which is
+ * looked at before the CAS unique; over 64 bits), STORE_NO_MEMORY.
  */
 enum store_result store_arith(struct store *store, struct store_thread *thread,
     const struct store_arith *arith, uint32_t now, struct store_summed *summed_out);
