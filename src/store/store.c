@@ -148,6 +148,19 @@ find_closed(struct store *store)
     return thread;
 }
 
+/* A start for one more thread's generator, never 0: told by the store's key, so that a test
+ * with a fixed one can be repeated. */
+static uint64_t
+seed_for(const struct store *store)
+{
+    uint32_t n = 0;
+
+    for (const struct store_thread *thread = store->threads; thread != NULL;
+         thread = thread->next)
+        n++;
+    return hash_bytes(&store->hash_key, (const char *)&n, sizeof n) | 1;
+}
+
 struct store_thread *
 store_thread_open(struct store *store)
 {
@@ -159,7 +172,7 @@ store_thread_open(struct store *store)
         thread = calloc(1, sizeof *thread);
         if (thread != NULL) {
             thread->store = store;
-            thread->random = (uint64_t)(uintptr_t)thread | 1;
+            thread->random = seed_for(store);
             thread->next = store->threads;
             store->threads = thread;
         }
