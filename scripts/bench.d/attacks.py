@@ -115,7 +115,7 @@ def absent_keys(keys, lines):
 def stalled_uploads(clients, announced, sent):
     """Many clients announce a large value, send some of it and stall; then others store."""
     def attack(server):
-        held, stored, refused = [], 0, {}
+        held, stored, first, refused = [], 0, None, {}
         try:
             for i in range(clients):
                 s = server.connect()
@@ -123,18 +123,22 @@ def stalled_uploads(clients, announced, sent):
                 s.sendall(b"set stalled%d 0 0 %d\r\n" % (i, announced) + b"x" * sent)
             time.sleep(0.5)
             body = b"y" * announced
+            began = time.monotonic()
             for i in range(50):
                 reply = ask(server, b"set other%d 0 0 %d\r\n%s\r\n" % (i, announced, body))
                 if reply == b"STORED\r\n":
                     stored += 1
+                    first = first or time.monotonic() - began
                 else:
                     why = reply.decode().strip() or "no reply"
                     refused[why] = refused.get(why, 0) + 1
+                time.sleep(max(0, began + 0.1 * (i + 1) - time.monotonic()))
         finally:
             for s in held:
                 s.close()
         why = "".join(f", {n} × {text}" for text, n in refused.items())
-        return f"others stored {stored} of 50{why}"
+        when = f", the first after {first:.1f} s" if first else ""
+        return f"others stored {stored} of 50 in 5 s{when}{why}"
     return attack
 
 
