@@ -13,7 +13,8 @@
 
 #define LENGTHS 65
 
-static const unsigned char KEY[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+static const unsigned char KEY[16] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+    14, 15 };
 
 /* Each algorithm that was built in: _i is 0 for SipHash, 1 for XXH3. */
 static void

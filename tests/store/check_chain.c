@@ -89,9 +89,9 @@ START_TEST(every_length_around_a_boundary_comes_back)
             store_class_totals(kit.store, id, kit.now, &totals);
         /* Where an item fills its chunk, where a piece does, and two and three pieces. */
         for (uint64_t n = 1; n <= 3; n++) {
-            uint64_t middle = totals.chunk_size * n;
+            uint64_t middle = totals.chunk_size * n, len = middle < 90 ? 0 : middle - 90;
 
-            for (uint64_t len = middle < 90 ? 0 : middle - 90; len < middle + 20; len += 3) {
+            for (; len < middle + 20; len += 3) {
                 write_bytes(&kit, STORE_SET, key, bytes, len, STORE_OK);
                 expect_bytes(&kit, key, len);
             }
@@ -161,7 +161,7 @@ START_TEST(pieces_waste_little)
     char *bytes = make_bytes(1 << 20);
     struct kit kit;
 
-    /* Even where hardly any classes are given to choose from, a chain is not all headers. */
+    /* Even where there is hardly any class to choose, a chain is not all headers. */
     if (_i == 1) {
         options.slab_sizes = sizes;
         options.nslab_sizes = 2;
@@ -198,13 +198,14 @@ START_TEST(an_upload_in_odd_steps_is_whole)
     struct store_written written;
     struct kit kit;
     struct iovec iov[8];
+    unsigned turn = 0;
     int n;
 
     kit_open(&kit, &options);
     write.upload = store_upload_open(kit.store, kit.thread, len);
     write.hash = store_hash(kit.store, write.key);
-    for (unsigned i = 0; (n = store_upload_room(write.upload, kit.thread, iov, 8)) > 0; i++) {
-        size_t step = steps[_i][i % 4], done = 0;
+    while ((n = store_upload_room(write.upload, kit.thread, iov, 8)) > 0) {
+        size_t step = steps[_i][turn++ % 4], done = 0;
 
         for (int run = 0; run < n && done < step; run++) {
             char *to = iov[run].iov_base;
@@ -335,7 +336,7 @@ START_TEST(an_upload_that_may_not_be_stored_is_freed)
 }
 END_TEST
 
-/* The index has no slot for it: neither the upload nor its pieces are lost or freed twice. */
+/* The index has no slot for it: the upload and its pieces are freed, and once. */
 START_TEST(an_upload_that_finds_no_slot_is_freed)
 {
     struct store_options options = kit_options(64 << 20);
@@ -740,8 +741,8 @@ worker_step(struct worker *worker)
             slice_of(worker->bytes, 8200 + chance(worker, 120000)), &written);
         break;
     default:
-        (void)kit_write_full(kit, &write, key, slice_of(worker->bytes, chance(worker, 8000)),
-            &written);
+        (void)kit_write_full(kit, &write, key,
+            slice_of(worker->bytes, chance(worker, 8000)), &written);
         break;
     }
 }

@@ -398,12 +398,14 @@ START_TEST(moves_that_make_no_sense_are_refused)
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, 1, 2), STORE_MOVE_SAME);
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, -1, -1, 2), STORE_MOVE_SAME);
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, 0, 1, 2), STORE_MOVE_BAD_CLASS);
-    ck_assert_int_eq(store_move_page(kit.store, kit.thread, -2, 1, 2), STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, -2, 1, 2),
+        STORE_MOVE_BAD_CLASS);
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, last + 1, 2),
         STORE_MOVE_BAD_CLASS);
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, last + 1, 1, 2),
         STORE_MOVE_BAD_CLASS);
-    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, -1, 2), STORE_MOVE_BAD_CLASS);
+    ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, -1, 2),
+        STORE_MOVE_BAD_CLASS);
     ck_assert_int_eq(store_move_page(kit.store, kit.thread, 1, 2, 2), STORE_MOVE_NO_SPARE);
     kit_expect(&kit, "key", "value");
     kit_close(&kit);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * check_growth.c - protects: from a thousand to two million items nothing is lost, the index
- * keeps its load and its price, and no operation waits for a growth. The longest single
- * operation is printed rather than asserted: it tells of the machine as well.
+ * check_growth.c - protects: from a thousand to two million items nothing is lost, the
+ * index keeps its load and its price, and no operation waits for a growth. The longest
+ * single operation is printed rather than asserted: it tells of the machine as well.
  */
 #include "store/core.h"
 #include "store_kit.h"
@@ -150,7 +150,7 @@ START_TEST(an_index_stays_as_large_as_what_is_kept)
 }
 END_TEST
 
-/* References are 40 bits: beyond that there is a refusal, not a store that mixes items up. */
+/* References are 40 bits: beyond that there is a refusal, not a mix-up. */
 START_TEST(more_memory_than_references_reach_is_refused)
 {
     struct store_options options = kit_options(UINT64_C(1) << 43);

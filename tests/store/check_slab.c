@@ -86,8 +86,8 @@ expect_smallest(const struct slab *slab)
 
 START_TEST(every_growth_factor_gives_classes)
 {
-    static const double factors[] = { 1.0000001, 1.01, 1.03, 1.05, 1.08, 1.1, 1.125, 1.2, 1.25,
-        1.3, 1.5, 1.7, 2, 2.5, 3, 4, 10, 1e6 };
+    static const double factors[] = { 1.0000001, 1.01, 1.03, 1.05, 1.08, 1.1, 1.125, 1.2,
+        1.25, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 10, 1e6 };
     static const uint32_t firsts[] = { 32, 40, 48, 56, 72, 104, 504, 1024, 4096, 8192 };
     static const uint32_t lasts[] = { 16384, 20000, 32768, 40000, 65536 };
 
@@ -401,13 +401,15 @@ START_TEST(the_hand_lowers_and_takes_the_first_cold_one)
     ck_assert_uint_eq(slab_hand(slab, 8, 3, false, 5, 0), 0);
     ck_assert_uint_eq(INFO_REFS(item_info(hot)), 2);
     ck_assert_uint_eq(INFO_REFS(item_info(warm)), 0);
-    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 5, 0), arena_ref(&fixture->arena, warm));
+    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 5, 0),
+        arena_ref(&fixture->arena, warm));
     ck_assert_uint_eq(INFO_KIND(item_info(reserved)), KIND_RESERVED);
     /* Expired and flushed ones go whatever their references. */
     item_set_info(warm, item_info(warm) | 3 * INFO_REF_ONE);
     item_set_info(hot, item_info(hot) | 3 * INFO_REF_ONE);
     atomic_store(&warm->exptime, 7);
-    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 7, 0), arena_ref(&fixture->arena, warm));
+    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 7, 0),
+        arena_ref(&fixture->arena, warm));
     atomic_store(&warm->exptime, 0);
     item_set_cas(hot, 3);
     ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 7, 3), arena_ref(&fixture->arena, hot));
