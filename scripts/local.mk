@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	scripts/check-chroot \
 	scripts/check-layers \
 	scripts/format \
+	scripts/fuzz \
 	scripts/install-missing \
 	scripts/run
 EXTRA_DIST += \

@@ -230,3 +230,10 @@ tests_cmd_check_binary_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH
 tests_base_check_authfile_SOURCES = tests/base/check_authfile.c
 tests_base_check_authfile_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_authfile_LDADD = libbase.a $(CHECK_LIBS)
+
+# fuzz: the inputs that are kept are played without a fuzzer; scripts/fuzz goes on from them.
+check_PROGRAMS += tests/fuzz/fuzz_session
+TESTS += tests/fuzz/fuzz_session
+EXTRA_DIST += tests/fuzz/corpus
+tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
+tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
