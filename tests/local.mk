@@ -105,6 +105,8 @@ wire_tests = \
 	tests/wire/check_unit.sh \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
+	tests/wire/check_auth.py \
+	tests/wire/check_binary.py \
 	tests/wire/check_parsers.py \
 	tests/wire/check_counts.py \
 	tests/wire/check_random.py \
@@ -118,7 +120,9 @@ TESTS += $(wire_tests)
 EXTRA_DIST += $(wire_tests) \
 	tests/wire/server.py \
 	tests/wire/cases/README.md \
+	tests/wire/packets.py \
 	tests/wire/cases/admin.txt \
+	tests/wire/cases/binary.packets \
 	tests/wire/cases/binary.txt \
 	tests/wire/cases/clients.txt \
 	tests/wire/cases/counters.txt \

@@ -71,9 +71,11 @@ class Failure(AssertionError):
 class Server:
     """A running server on a port of its own at 127.0.0.1."""
 
-    def __init__(self, *options, env=None):
+    def __init__(self, *options, env=None, hello=None):
         self.options = [str(option) for option in options]
         self.env = dict(os.environ, **(env or {}))
+        # What shows that it serves: what to say, and how the answer begins.
+        self.hello = hello or (b"version\r\n", b"VERSION ")
         self.process = None
         self.errors = None
         self.port = None
@@ -115,8 +117,8 @@ class Server:
                               % (self.process.returncode, self.stderr()))
             try:
                 with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                    probe.sendall(b"version\r\n")
-                    if probe.recv(64).startswith(b"VERSION "):
+                    probe.sendall(self.hello[0])
+                    if probe.recv(64).startswith(self.hello[1]):
                         return True
             except OSError:
                 pass
