@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	doc/compatibility.md \
 	doc/design.md \
 	doc/django.md \
+	doc/meta.md \
 	doc/statistics.md
 TESTS += scripts/check-layers
 
