@@ -111,6 +111,7 @@ wire_tests = \
 	tests/wire/check_counts.py \
 	tests/wire/check_random.py \
 	tests/wire/check_churn.py \
+	tests/clients/check_binary_clients.py \
 	tests/clients/check_django.py \
 	tests/clients/check_libmemcached.sh \
 	tests/clients/check_memcache.py \

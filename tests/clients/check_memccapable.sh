@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Asks libmemcached's own tools whether they take the server for a memcached: memccapable's
-# text tests, memcping, memcstat, and a file there and back by memccp and memccat.
+# text and binary tests, memcping, memcstat, and a file there and back by memccp and memccat.
 
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -36,7 +36,14 @@ cat "$work/out"
 [ "$(grep -c '\[pass\]' "$work/out")" -ge 25 ] || fail "fewer than 25 tests of memccapable pass"
 grep 'FAIL' "$work/out" | grep -vE "^($allowed) +\[" && fail "memccapable"
 
+memccapable -h "$host" -p "$port" -b -t 10 >"$work/out" 2>&1 || fail "memccapable -b"
+cat "$work/out"
+[ "$(grep -c '^binary .*\[pass\]' "$work/out")" -ge 27 ] || fail "fewer than 27 binary tests pass"
+grep FAIL "$work/out" && fail "memccapable -b"
+
 memcping --servers="$host:$port" || fail memcping
+memcstat --binary --servers="$host:$port" >"$work/stat" || fail "memcstat --binary"
+grep -q "limit_maxbytes: *[0-9]" "$work/stat" || fail "memcstat --binary shows nothing"
 memcstat --servers="$host:$port" >"$work/stat" || fail memcstat
 for name in version pid curr_items limit_maxbytes threads; do
     grep -q "$name: *[0-9]" "$work/stat" || fail "memcstat shows no $name"

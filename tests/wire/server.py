@@ -279,11 +279,15 @@ class Talk:
 
 def main():
     """Runs `server.py PROGRAM ARGS...` with @HOST and @PORT in ARGS replaced by those of
-    a fresh server: how shell scripts and C programs get one."""
-    options, args = [], sys.argv[1:]
+    a fresh server: how shell scripts and C programs get one. --binary before all else: it
+    speaks no text."""
+    options, args, hello = [], sys.argv[1:], None
+    if args and args[0] == "--binary":
+        args.pop(0)
+        hello = (b"\x80\x0b" + 22 * b"\0", b"\x81\x0b")
     while args and args[0].startswith("--server="):
         options += args.pop(0)[len("--server="):].split()
-    with Server(*options) as server:
+    with Server(*options, hello=hello) as server:
         words = [word.replace("@HOST", "127.0.0.1").replace("@PORT", str(server.port))
                  for word in args]
         status = subprocess.run(words, check=False).returncode
