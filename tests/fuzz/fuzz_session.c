@@ -8,6 +8,9 @@
  * one piece, and as the first bytes say. Both must be answered alike, and nothing may
  * crash, wait for ever or leave the store in a state that store_check() objects to.
  *
+ * In some manners the server demands a login that nobody can guess. Whatever is sent then,
+ * no key may be looked up and nothing stored.
+ *
  * LLVMFuzzerTestOneInput() is libFuzzer's entry point (scripts/fuzz); replay.c calls it for
  * the inputs that are kept in corpus/session.
  */
@@ -29,8 +32,12 @@
 #define TURNS_MAX 100000u
 #define IOVS 3u
 
+/* Who may speak. */
+enum lock { UNLOCKED, BY_TOKEN, BY_SASL };
+
 /* How the bytes reach the session. */
 struct manner {
+    enum lock lock;
     bool whole;
     bool look, want;
     unsigned budget;
@@ -67,7 +74,9 @@ manner_of(uint8_t one, uint8_t two)
     static const uint32_t USED[] = { 0, 0, OUTBOX_BYTES - 1, OUTBOX_BYTES - 200,
         OUTBOX_BYTES - 800, OUTBOX_BYTES - 2000, OUTBOX_BYTES - 9000, 30000 };
 
-    return (struct manner){ .look = one & 1, .want = one & 2, .budget = 1 + (one >> 2) % 32,
+    static const enum lock LOCKS[] = { UNLOCKED, UNLOCKED, BY_TOKEN, BY_SASL };
+
+    return (struct manner){ .lock = LOCKS[two / 64], .look = one & 1, .want = one & 2, .budget = 1 + (one >> 2) % 32,
         .piece_max = PIECES[two % 8], .used_before = USED[two / 8 % 8],
         .dice = (uint32_t)(one * 256 + two) };
 }
@@ -202,6 +211,89 @@ say(struct play *play, const char *data, size_t len)
     }
 }
 
+/* ---- Logins that never succeed ------------------------------------------------------ */
+
+struct auth_talk {
+    unsigned pending;
+};
+
+static bool
+check_never(void *context, struct slice user, struct slice password)
+{
+    (void)context;
+    (void)user;
+    (void)password;
+    return false;
+}
+
+static struct auth_talk *
+talk_open(void *context)
+{
+    (void)context;
+    return calloc(1, sizeof(struct auth_talk));
+}
+
+static void
+talk_close(struct auth_talk *talk)
+{
+    free(talk);
+}
+
+static struct slice
+talk_mechanisms(struct auth_talk *talk)
+{
+    (void)talk;
+    return SLICE("PLAIN");
+}
+
+/* The first byte says how it goes on. */
+static enum auth_result
+talk_step(struct auth_talk *talk, struct slice data, struct slice *challenge_out)
+{
+    char first = data.len > 0 ? *data.data : '\0';
+
+    *challenge_out = SLICE("and?");
+    talk->pending = first == 'p' ? 3 : 0;
+    return first == 'p' ? AUTH_PENDING : first == 'm' ? AUTH_MORE : AUTH_BAD;
+}
+
+static enum auth_result
+talk_start(struct auth_talk *talk, struct slice mechanism, struct slice data,
+    struct slice *challenge_out)
+{
+    (void)mechanism;
+    return talk_step(talk, data, challenge_out);
+}
+
+static enum auth_result
+talk_poll(struct auth_talk *talk, struct slice *challenge_out)
+{
+    (void)challenge_out;
+    return talk->pending > 0 && --talk->pending > 0 ? AUTH_PENDING : AUTH_BAD;
+}
+
+static const struct auth_hook NOBODY[] = {
+    [BY_TOKEN] = { .way = AUTH_BY_TOKEN, .check = check_never },
+    [BY_SASL] = { .way = AUTH_BY_SASL, .open = talk_open, .close = talk_close,
+        .mechanisms = talk_mechanisms, .start = talk_start, .step = talk_step,
+        .poll = talk_poll },
+};
+
+static void
+nothing_was_done(struct play *play)
+{
+    struct store_totals totals;
+    struct counts counts;
+
+    store_totals(play->context.store, &totals);
+    cmd_counts(&play->context, &counts);
+    assert(totals.items_total == 0);
+    assert(counts.cmd_get + counts.cmd_set + counts.cmd_touch + counts.cmd_flush == 0);
+    assert(counts.auth_cmds == counts.auth_errors);
+}
+
+/* ---- Playing ------------------------------------------------------------------------ */
+
 static struct store *
 new_store(void)
 {
@@ -224,6 +316,8 @@ play_open(struct play *play)
     clock_start(&play->clock);
     play->context = (struct cmd_context){ .store = new_store(), .clock = &play->clock,
         .version = "1", .flush_allowed = true, .cas = true };
+    if (play->manner.lock != UNLOCKED)
+        play->context.auth = &NOBODY[play->manner.lock];
     cmd_service(&play->service);
     play->out = (struct outbox){ .bytes = play->bytes };
     if (!cmd_init(&play->context))
@@ -238,6 +332,8 @@ static void
 play_close(struct play *play)
 {
     play->service.close(play->session);
+    if (play->manner.lock != UNLOCKED)
+        nothing_was_done(play);
     play->service.lane_close(play->lane);
     cmd_fini(&play->context);
     store_check(play->context.store);
@@ -272,8 +368,9 @@ play_once(const char *data, size_t len, const struct manner *manner)
 static bool
 heard_alike(const char *data, size_t len, const struct manner *manner)
 {
-    static const struct manner WHOLE = { .whole = true, .look = true, .budget = 1000 };
-    struct heard one = play_once(data, len, &WHOLE), two = play_once(data, len, manner);
+    struct manner whole = { .lock = manner->lock, .whole = true, .look = true,
+        .budget = 1000 };
+    struct heard one = play_once(data, len, &whole), two = play_once(data, len, manner);
     bool same = one.closed == two.closed && one.len == two.len &&
         (one.len == 0 || memcmp(one.bytes, two.bytes, one.len) == 0);
 
