@@ -62,7 +62,8 @@ libcmd_a_SOURCES = \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
 	src/cmd/login.c \
-	src/cmd/meta.c \
+	src/cmd/meta.c src/cmd/meta.h \
+	src/cmd/meta_get.c \
 	src/cmd/retrieve.c \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \

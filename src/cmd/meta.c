@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * meta.c - what the meta commands mean; doc/meta.md says what they are for.
- *
- * A plain `mg` is a lookup like any other: no lock, one copy. Only what changes something
- * (a new expiry, an item to be created, a winner to be found) visits the item under its
- * lock, and such a visit is made once: whatever its reply may need, room and pin, is there
- * before, because the one who has won would not win a second time.
- *
- * Flags act from left to right, but the store is asked once. So what is to happen is
- * worked out before, and meta_put_line() walks the flags again to show each number as it
- * was at that place.
+ * meta.c - what the meta commands but mg mean; doc/meta.md says what they are for.
  */
+#include "cmd/meta.h"
+
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "cmd/execute.h"
-#include "cmd/state.h"
-#include "proto/meta_reply.h"
 #include "proto/text_reply.h"
 
-/* Copies that fail before the item's stripe is locked. */
-#define TRIES_UNLOCKED 2u
-/* Values that change between lookup and pin are looked up again so often. */
-#define TRIES_MAX 64u
-/* What an mg needs besides its value: its line, and what follows the value. */
-#define GET_ROOM (META_LINE_ROOM + 2u)
 /* What a comparison that must fail expects: no item has it, see store_write(). */
 #define CAS_NEVER 0u
 
@@ -43,28 +27,8 @@ cas_expected(const struct lane *lane, const struct meta_command *meta)
     return lane->context->cas ? meta->cas_expected : CAS_NEVER;
 }
 
-static bool
-cas_given(const struct lane *lane, const struct meta_command *meta)
-{
-    return meta_has(meta, 'E') && lane->context->cas;
-}
-
-static uint64_t
-cas_shown(const struct lane *lane, uint64_t cas)
-{
-    return lane->context->cas ? cas : 0;
-}
-
-/* Items keep that their key came in base64 if it could not be shown otherwise. */
-static bool
-keeps_binary(const struct meta_command *meta, struct slice key)
-{
-    return meta_has(meta, 'b') && meta_key_unprintable(key);
-}
-
-/* The expiry of an item that is created: the last word of N and T has it. */
-static uint32_t
-exptime_created(const struct lane *lane, const struct meta_command *meta)
+uint32_t
+meta_exptime_created(const struct lane *lane, const struct meta_command *meta)
 {
     int32_t exptime = meta->vivify_exptime;
 
@@ -77,19 +41,6 @@ exptime_created(const struct lane *lane, const struct meta_command *meta)
     return execute_exptime(lane, exptime);
 }
 
-/* Does T stand before R? */
-static bool
-touched_before_recache(const struct meta_command *meta)
-{
-    for (unsigned i = 0; i < meta->nletters; i++) {
-        if (meta->letters[i] == 'R')
-            return false;
-        if (meta->letters[i] == 'T')
-            return true;
-    }
-    return false;
-}
-
 static void
 put_line(struct outbox *out, const struct meta_command *meta, struct slice key,
     enum meta_echo echo, const struct meta_shown *shown)
@@ -100,9 +51,8 @@ put_line(struct outbox *out, const struct meta_command *meta, struct slice key,
     outbox_grow(out, (size_t)(meta_put_line(tail, meta, key, echo, shown) - tail));
 }
 
-/* A reply that shows the key as the request gave it, and nothing of an item. */
-static void
-put_bare(struct outbox *out, const struct meta_command *meta, struct slice key,
+void
+meta_put_bare(struct outbox *out, const struct meta_command *meta, struct slice key,
     const char *code)
 {
     struct meta_shown shown = { .code = code, .key_binary = meta_has(meta, 'b') };
@@ -110,318 +60,7 @@ put_bare(struct outbox *out, const struct meta_command *meta, struct slice key,
     put_line(out, meta, key, META_ECHO_KEY, &shown);
 }
 
-/* ---- mg ------------------------------------------------------------------------------ */
-
-/* An mg that is being run. */
-struct get {
-    struct turn *turn;
-    const struct meta_command *meta;
-    const char *next; /* behind its line */
-    struct execute_find find;
-    bool seen;        /* a lookup has found it; this is how it was then: */
-    bool fetched;
-    uint32_t last_access;
-};
-
-static enum step
-end_get(const struct get *get)
-{
-    get->turn->at = get->next;
-    return STEP_ON;
-}
-
-static enum step
-get_missed(const struct get *get, const struct store_view *view)
-{
-    struct lane *lane = get->turn->lane;
-    struct execute_find find = { .key = get->find.key };
-
-    execute_count_miss(lane, &find, view);
-    if (!meta_has(get->meta, 'q'))
-        put_bare(get->turn->out, get->meta, get->find.key, "EN");
-    return end_get(get);
-}
-
-static enum step
-get_failed(const struct get *get, enum outcome_code code)
-{
-    text_put_line(get->turn->out, code);
-    return end_get(get);
-}
-
-/* Too much is pinned. Perhaps not any more when what is in the outbox has been sent. */
-static enum step
-get_unpinned(const struct get *get)
-{
-    if (!outbox_empty(get->turn->out))
-        return STEP_DRAIN;
-    counter_add(&get->turn->lane->counters.response_obj_oom, 1);
-    return get_failed(get, OUTCOME_NO_MEMORY_READING);
-}
-
-/* Is the value to be sent? Not if the client has it already. */
-static bool
-sends_value(const struct get *get, const struct store_view *view)
-{
-    const struct meta_command *meta = get->meta;
-
-    if (!meta_has(meta, 'v'))
-        return false;
-    return !meta_has(meta, 'C') ||
-           cas_shown(get->turn->lane, view->cas) != meta->cas_expected;
-}
-
-/* The line of a hit, written to the outbox's tail but not yet part of it. */
-static char *
-put_hit(const struct get *get, const struct store_view *view,
-    const struct store_visited *visited, bool with_value)
-{
-    const struct lane *lane = get->turn->lane;
-    const struct meta_command *meta = get->meta;
-    struct meta_shown shown = {
-        .code = with_value ? "VA" : "HD",
-        .with_value = with_value,
-        .key_binary = view->key_binary || keeps_binary(meta, get->find.key),
-        .fetched = get->seen ? get->fetched : view->fetched,
-        .sent = view->win_sent,
-        .stale = view->stale,
-        .value_len = view->value_len,
-        .size = view->value_len,
-        .client_flags = view->client_flags,
-        .now = lane->now,
-        .last_access = get->seen ? get->last_access : view->last_access,
-        .exptime = view->exptime,
-        .cas = cas_shown(lane, view->cas),
-    };
-
-    if (visited != NULL) {
-        shown.sent = visited->sent;
-        shown.won = visited->won;
-        shown.exptime = visited->exptime_before;
-        shown.touched = meta_has(meta, 'T');
-        if (shown.touched)
-            shown.exptime_touched = execute_exptime(lane, meta->exptime);
-        shown.created = visited->created;
-        if (shown.created)
-            shown.exptime_created = execute_exptime(lane, meta->vivify_exptime);
-    }
-    return meta_put_line(
-        outbox_tail(get->turn->out), meta, get->find.key, META_ECHO_GET, &shown);
-}
-
-/* A line that no value follows, or a large one does: as `pin` says. */
-static enum step
-end_hit(const struct get *get, const struct store_view *view, char *end,
-    struct store_pin *pin)
-{
-    struct session *session = get->turn->session;
-    struct outbox *out = get->turn->out;
-
-    outbox_grow(out, (size_t)(end - outbox_tail(out)));
-    if (pin != NULL) {
-        session->pin = pin;
-        session->left = view->value_len;
-        session->verb = VERB_MG;
-        session->state = STATE_VALUE;
-        session->open_line = false;
-    }
-    execute_count_hit(get->turn->lane, &get->find, view);
-    return end_get(get);
-}
-
-/* Copies a small value behind its line. False: it has changed. */
-static bool
-put_small(const struct get *get, const struct store_view *view,
-    const struct store_visited *visited)
-{
-    char *value = put_hit(get, view, visited, true);
-
-    if (!store_copy(get->turn->lane->store, view, value))
-        return false;
-    memcpy(value + view->value_len, "\r\n", 2);
-    (void)end_hit(get, view, value + view->value_len + 2, NULL);
-    return true;
-}
-
-/* Touches, creates, elects: once. */
-static enum step
-get_by_visit(struct get *get)
-{
-    struct turn *turn = get->turn;
-    struct lane *lane = turn->lane;
-    const struct meta_command *meta = get->meta;
-    struct store_visit visit = {
-        .key = get->find.key,
-        .hash = get->find.hash,
-        .use = get->seen || meta_has(meta, 'u') ? STORE_PEEK : STORE_USE,
-        .set_exptime = meta_has(meta, 'T'),
-        .recache = meta_has(meta, 'R'),
-        .vivify = meta_has(meta, 'N'),
-        .key_binary = keeps_binary(meta, get->find.key),
-        .pin = meta_has(meta, 'v'),
-    };
-    struct store_visited visited;
-    struct store_view view;
-    enum store_result result;
-
-    if (visit.pin && outbox_room(turn->out) < GET_ROOM + STORE_SMALL_MAX)
-        return STEP_DRAIN;
-    if (visit.set_exptime)
-        visit.exptime = execute_exptime(lane, meta->exptime);
-    if (visit.recache) {
-        visit.recache_below = execute_exptime(lane, meta->recache);
-        visit.recache_touched = touched_before_recache(meta);
-    }
-    if (visit.vivify) {
-        visit.vivify_exptime = exptime_created(lane, meta);
-        visit.cas_given = cas_given(lane, meta) && meta->cas_new != 0;
-        visit.cas_new = visit.cas_given ? meta->cas_new : 0;
-    }
-    result = store_visit(lane->store, lane->thread, &visit, lane->now, &visited, &view);
-    if (result == STORE_MISS)
-        return get_missed(get, &view);
-    if (result != STORE_OK)
-        return visited.pins_full ? get_unpinned(get)
-                                 : get_failed(get, OUTCOME_NO_MEMORY);
-    if (visited.pin != NULL && !sends_value(get, &view)) {
-        store_unlock(lane->store, &view);
-        view.locked = false;
-        store_unpin(lane->store, lane->thread, visited.pin);
-        visited.pin = NULL;
-        (void)end_hit(get, &view, put_hit(get, &view, &visited, false), NULL);
-    } else if (visited.pin != NULL) {
-        (void)end_hit(get, &view, put_hit(get, &view, &visited, true), visited.pin);
-    } else if (sends_value(get, &view)) {
-        bool copied = put_small(get, &view, &visited);
-
-        assert(copied || visited.created);
-        /* What was created is empty, even if it has been replaced since. */
-        if (!copied) {
-            char *end = put_hit(get, &view, &visited, true);
-
-            memcpy(end, "\r\n", 2);
-            (void)end_hit(get, &view, end + 2, NULL);
-        }
-    } else {
-        (void)end_hit(get, &view, put_hit(get, &view, &visited, false), NULL);
-    }
-    if (view.locked)
-        store_unlock(lane->store, &view);
-    return STEP_ON;
-}
-
-/* Is there anything to be done about the item but reading it? */
-static bool
-needs_visit(const struct get *get, const struct store_view *view)
-{
-    const struct meta_command *meta = get->meta;
-    uint32_t below;
-
-    if (view->win_sent)
-        return false;
-    if (view->stale)
-        return true;
-    if (!meta_has(meta, 'R') || view->exptime == 0)
-        return false;
-    below = execute_exptime(get->turn->lane, meta->recache);
-    return view->exptime < below;
-}
-
-/* Shows what a lookup has found. STEP_READ: it has changed, look it up again. */
-static enum step
-get_found(struct get *get, const struct store_view *view)
-{
-    struct turn *turn = get->turn;
-    struct lane *lane = turn->lane;
-    struct store_pin *pin;
-    bool full = false;
-
-    if (!sends_value(get, view))
-        return end_hit(get, view, put_hit(get, view, NULL, false), NULL);
-    if (!view->large) {
-        if (outbox_room(turn->out) < GET_ROOM + view->value_len)
-            return STEP_DRAIN;
-        return put_small(get, view, NULL) ? STEP_ON : STEP_READ;
-    }
-    pin = store_pin(lane->store, lane->thread, view, &full);
-    if (pin == NULL)
-        return full ? get_unpinned(get) : STEP_READ;
-    return end_hit(get, view, put_hit(get, view, NULL, true), pin);
-}
-
-static enum step
-run_get(struct get *get)
-{
-    struct lane *lane = get->turn->lane;
-    const struct meta_command *meta = get->meta;
-    enum store_use use = meta_has(meta, 'u') ? STORE_PEEK : STORE_USE;
-
-    get->find.touch = meta_has(meta, 'T');
-    if (get->find.touch)
-        return get_by_visit(get);
-    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-        struct store_view view;
-        enum store_result result;
-        enum step step;
-
-        if (tries < TRIES_UNLOCKED)
-            result = store_find(lane->store, lane->thread, get->find.key, get->find.hash,
-                lane->now, use, &view);
-        else
-            result = store_find_locked(lane->store, lane->thread, get->find.key,
-                get->find.hash, lane->now, use, &view);
-        if (result != STORE_OK)
-            return meta_has(meta, 'N') ? get_by_visit(get) : get_missed(get, &view);
-        if (!get->seen) {
-            get->seen = true;
-            get->fetched = view.fetched;
-            get->last_access = view.last_access;
-        }
-        if (needs_visit(get, &view)) {
-            if (view.locked)
-                store_unlock(lane->store, &view);
-            return get_by_visit(get);
-        }
-        step = get_found(get, &view);
-        if (view.locked)
-            store_unlock(lane->store, &view);
-        if (step != STEP_READ)
-            return step;
-    }
-    return get_failed(get, OUTCOME_NO_MEMORY_READING);
-}
-
-enum step
-meta_one(struct turn *turn, const struct ahead_row *row)
-{
-    struct meta_command meta;
-    struct get get = { .turn = turn, .meta = &meta, .next = row->at + row->line_len };
-    const char *end = get.next - 1;
-    enum outcome_code error;
-    enum step step;
-
-    if (outbox_room(turn->out) < GET_ROOM)
-        return STEP_DRAIN;
-    if (end[-1] == '\r')
-        end--;
-    get.find.key = slice_of(row->at + row->key_at, row->key_len);
-    get.find.hash = row->hash;
-    error = meta_parse_get(get.find.key.data + get.find.key.len, end, &get.find.key, &meta);
-    if (error != OUTCOME_NONE) {
-        turn->budget--;
-        return get_failed(&get, error);
-    }
-    if (meta_has(&meta, 'b'))
-        get.find.hash = store_hash(turn->lane->store, get.find.key);
-    step = run_get(&get);
-    if (step == STEP_ON) {
-        counter_add(&turn->lane->counters.cmd_meta, 1);
-        turn->budget--;
-    }
-    return step;
-}
-
-/* ---- ms ------------------------------------------------------------------------------ */
+/* ---- ms ---------------------------------------------------------------------------- */
 
 static enum store_mode
 mode_of(const struct meta_command *meta)
@@ -474,7 +113,7 @@ set_conditions(
         write->cas_expected = cas_expected(lane, meta);
         write->allow_stale = meta_has(meta, 'I') && !joins && lane->context->cas;
     }
-    if (cas_given(lane, meta) && meta->cas_new != 0) {
+    if (meta_cas_given(lane, meta) && meta->cas_new != 0) {
         write->cas_given = true;
         write->cas_new = meta->cas_new;
     }
@@ -515,7 +154,8 @@ meta_store(struct lane *lane, const struct command *command, uint64_t hash,
 
     set_conditions(&write, lane, meta);
     result = store_write(lane->store, lane->thread, &write, lane->now, &written);
-    count_store(lane, write.compare && write.mode != STORE_ADD, result, written.slab_class);
+    count_store(
+        lane, write.compare && write.mode != STORE_ADD, result, written.slab_class);
     if (lane_detail(lane))
         lane->context->hook->detail_set(lane->context->hook->context, command->key);
     if (result == STORE_NO_MEMORY) {
@@ -526,12 +166,12 @@ meta_store(struct lane *lane, const struct command *command, uint64_t hash,
     if (result == STORE_OK && meta_has(meta, 'q'))
         return;
     shown.code = code_of(result);
-    shown.cas = cas_shown(lane, written.cas);
+    shown.cas = meta_cas_shown(lane, written.cas);
     shown.size = result == STORE_OK ? written.value_len : command->value_len;
     put_line(out, meta, command->key, META_ECHO_STORE, &shown);
 }
 
-/* ---- md ------------------------------------------------------------------------------ */
+/* ---- md ---------------------------------------------------------------------------- */
 
 /* Deletes, marks or empties. */
 static enum store_result
@@ -550,13 +190,13 @@ delete_or_mark(struct lane *lane, const struct command *command, uint64_t hash,
         .client_flags = command->client_flags,
         .set_exptime = meta_has(meta, 'T'),
         .exptime = execute_exptime(lane, command->exptime),
-        .key_binary = keeps_binary(meta, command->key),
+        .key_binary = meta_keeps_binary(meta, command->key),
     };
 
     if (!mark.stale && !mark.empty)
         return store_delete(lane->store, lane->thread, command->key, hash, compare,
             mark.cas_expected, lane->now, slab_class);
-    mark.cas_given = cas_given(lane, meta);
+    mark.cas_given = meta_cas_given(lane, meta);
     mark.cas_new = mark.cas_given ? meta->cas_new : 0;
     return store_mark(lane->store, lane->thread, &mark, lane->now, slab_class);
 }
@@ -579,10 +219,10 @@ run_delete(struct lane *lane, const struct command *command, uint64_t hash,
     if (result == STORE_NO_MEMORY)
         text_put_line(out, OUTCOME_NO_MEMORY);
     else if (result != STORE_OK || !meta_has(command->meta, 'q'))
-        put_bare(out, command->meta, command->key, code_of(result));
+        meta_put_bare(out, command->meta, command->key, code_of(result));
 }
 
-/* ---- ma ------------------------------------------------------------------------------ */
+/* ---- ma ---------------------------------------------------------------------------- */
 
 static void
 count_arith(struct lane *lane, bool incr, enum store_result result,
@@ -617,7 +257,7 @@ put_sum(const struct lane *lane, const struct command *command,
         .touched = meta_has(meta, 'T'),
         .exptime_touched = execute_exptime(lane, command->exptime),
         .created = summed->created,
-        .cas = cas_shown(lane, summed->cas),
+        .cas = meta_cas_shown(lane, summed->cas),
     };
 
     if (shown.created)
@@ -641,12 +281,12 @@ run_arith(struct lane *lane, const struct command *command, uint64_t hash,
         .hash = hash,
         .delta = meta_has(meta, 'D') ? meta->delta : 1,
         .compare = meta_has(meta, 'C') && meta->cas_expected != 0,
-        .cas_given = cas_given(lane, meta),
+        .cas_given = meta_cas_given(lane, meta),
         .set_exptime = meta_has(meta, 'T'),
         .exptime = execute_exptime(lane, command->exptime),
         .vivify = meta_has(meta, 'N'),
         .initial = meta_has(meta, 'J') ? meta->initial : 0,
-        .key_binary = keeps_binary(meta, command->key),
+        .key_binary = meta_keeps_binary(meta, command->key),
     };
     struct store_summed summed = { 0 };
     enum store_result result;
@@ -656,20 +296,21 @@ run_arith(struct lane *lane, const struct command *command, uint64_t hash,
     if (arith.cas_given)
         arith.cas_new = meta->cas_new;
     if (arith.vivify)
-        arith.vivify_exptime = exptime_created(lane, meta);
+        arith.vivify_exptime = meta_exptime_created(lane, meta);
     result = store_arith(lane->store, lane->thread, &arith, lane->now, &summed);
     count_arith(lane, incr, result, &summed);
     if (result == STORE_NO_MEMORY)
-        text_put_line(out, summed.created ? OUTCOME_NO_MEMORY_COUNTER : OUTCOME_NO_MEMORY);
+        text_put_line(
+            out, summed.created ? OUTCOME_NO_MEMORY_COUNTER : OUTCOME_NO_MEMORY);
     else if (result == STORE_NOT_A_NUMBER)
         text_put_line(out, OUTCOME_NOT_A_NUMBER);
     else if (result != STORE_OK)
-        put_bare(out, meta, command->key, code_of(result));
+        meta_put_bare(out, meta, command->key, code_of(result));
     else if (!meta_has(meta, 'q'))
         put_sum(lane, command, &summed, out);
 }
 
-/* ---- me ------------------------------------------------------------------------------ */
+/* ---- me ---------------------------------------------------------------------------- */
 
 static void
 run_debug(struct lane *lane, const struct command *command, uint64_t hash,
@@ -685,20 +326,20 @@ run_debug(struct lane *lane, const struct command *command, uint64_t hash,
         return;
     }
     debug = (struct meta_debug){
-        .key_binary = view.key_binary || keeps_binary(command->meta, command->key),
+        .key_binary = view.key_binary || meta_keeps_binary(command->meta, command->key),
         .fetched = view.fetched,
         .slab_class = view.slab_class,
         .now = lane->now,
         .exptime = view.exptime,
         .last_access = view.last_access,
-        .cas = cas_shown(lane, view.cas),
+        .cas = meta_cas_shown(lane, view.cas),
         .size = store_item_size(
             lane->store, command->key.len, view.client_flags, view.value_len),
     };
     outbox_grow(out, (size_t)(meta_put_debug(tail, command->key, &debug) - tail));
 }
 
-/* ---- All of them --------------------------------------------------------------------- */
+/* ---- All of them ------------------------------------------------------------------- */
 
 /* The hash of a command's key; the look-ahead does not know one in base64. */
 static uint64_t
@@ -731,16 +372,8 @@ meta_run(struct turn *turn, const struct command *line, const char *next)
     if (command.verb == VERB_MS)
         return session_store(turn, &command, next);
     hash = hash_of(turn, &command);
-    if (command.verb == VERB_MG) {
-        struct get get = { .turn = turn, .meta = &meta, .next = next };
-        enum step step;
-
-        get.find.key = command.key;
-        get.find.hash = hash;
-        step = run_get(&get);
-        counter_add(&lane->counters.cmd_meta, step == STEP_ON);
-        return step;
-    }
+    if (command.verb == VERB_MG)
+        return meta_get(turn, &meta, command.key, hash, next);
     counter_add(&lane->counters.cmd_meta, 1);
     if (command.verb == VERB_MD)
         run_delete(lane, &command, hash, turn->out);

@@ -139,13 +139,13 @@ enum step retrieve_value(struct turn *turn);
 /* The session is over in STATE_VALUE. */
 void retrieve_abandon(struct session *session);
 
-/* ---- session.c ----------------------------------------------------------------------- */
+/* ---- session.c ------------------------------------------------------------------- */
 
 /* A storage command, ms included: runs it, or waits for its value, or refuses it. */
 enum step session_store(
     struct turn *turn, const struct command *command, const char *next);
 
-/* ---- meta.c: mg, ms, md, ma, me ------------------------------------------------------- */
+/* ---- meta.c, meta_get.c: mg, ms, md, ma, me --------------------------------------- */
 
 struct execute_value;
 

@@ -2,7 +2,7 @@
 /*
  * meta.c - one line of the meta protocol.
  *
- * A line can be wrong in several ways at once and clients see one answer, always the same:
+ * A line can be wrong in several ways at once; clients see one answer, always the same:
  *
  *   1. no key, or an ms without a length that makes sense (what follows is not swallowed)
  *   2. a flag that begins with a byte that no flag begins with
@@ -310,8 +310,8 @@ parse_length(const char **at, const char *end, uint32_t *len_out)
     const char *first = skip_blanks(*at, end), *stop = text_word_end(first, end);
     int64_t len;
 
-    if (!num_i64(slice_of(first, (size_t)(stop - first)), SHORT_DIGITS, &len) || len < 0 ||
-        len > COMMAND_VALUE_MAX)
+    if (!num_i64(slice_of(first, (size_t)(stop - first)), SHORT_DIGITS, &len) ||
+        len < 0 || len > COMMAND_VALUE_MAX)
         return false;
     *len_out = (uint32_t)len;
     *at = stop;
@@ -360,7 +360,7 @@ meta_key_unprintable(struct slice key)
     return false;
 }
 
-/* ---- Rewriting ----------------------------------------------------------------------- */
+/* ---- Rewriting --------------------------------------------------------------------- */
 
 static char *
 put_signed(char *to, int32_t number)

@@ -68,8 +68,8 @@ bool meta_key_unprintable(struct slice key);
 /* Bytes meta_rewrite_store() writes at most. */
 #define META_STORE_ROOM (3 + 336 + 1 + 10 + META_FLAGS_MAX * 23 + META_OPAQUE_MAX + 2)
 
-/* Writes the line of a good ms anew, without what a client may add to it in blanks, zeros,
- * and flags that mean nothing. Returns its length, LF included. */
+/* Writes the line of a good ms anew, without what a client may add to it in blanks,
+ * zeros, and flags that mean nothing. Returns its length, LF included. */
 size_t meta_rewrite_store(const struct command *command, char *to);
 
 #endif

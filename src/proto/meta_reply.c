@@ -12,8 +12,8 @@ static const uint64_t ECHOES[] = {
     [META_ECHO_KEY] = META_FLAG('O') | META_FLAG('k'),
     [META_ECHO_STORE] =
         META_FLAG('O') | META_FLAG('k') | META_FLAG('c') | META_FLAG('s'),
-    [META_ECHO_ARITH] = META_FLAG('O') | META_FLAG('k') | META_FLAG('c') | META_FLAG('t') |
-                        META_FLAG('T') | META_FLAG('N'),
+    [META_ECHO_ARITH] = META_FLAG('O') | META_FLAG('k') | META_FLAG('c') |
+                        META_FLAG('t') | META_FLAG('T') | META_FLAG('N'),
     [META_ECHO_GET] = META_FLAG('O') | META_FLAG('k') | META_FLAG('c') | META_FLAG('s') |
                       META_FLAG('t') | META_FLAG('f') | META_FLAG('h') | META_FLAG('l') |
                       META_FLAG('T') | META_FLAG('N'),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * meta_reply.h - the lines a meta client reads: a code, perhaps a length, and flags in the
- * order of the request.
+ * meta_reply.h - the lines a meta client reads: a code, perhaps a length, and flags in
+ * the order of the request.
  */
 #ifndef LARDER_PROTO_META_REPLY_H
 #define LARDER_PROTO_META_REPLY_H

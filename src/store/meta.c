@@ -14,14 +14,14 @@
  *        |                  v    |                      |
  *        +----------------- 11 --+ <--------------------+
  *
- * All of it happens under the item's stripe, so that of many visitors one wins. Nobody need
- * come here for an item that is fresh, or whose winner is known: a plain store_find()
- * shows both bits.
+ * All of it happens under the item's stripe, so that of many visitors one wins. Nobody
+ * need come here for an item that is fresh, or whose winner is known: a plain
+ * store_find() shows both bits.
  */
 #include "base/clock.h"
 #include "store/core.h"
 
-/* ---- Visiting ------------------------------------------------------------------------ */
+/* ---- Visiting ---------------------------------------------------------------------- */
 
 /* Creates an empty item, won by the caller. STORE_EXISTS: somebody was faster. */
 static enum store_result
@@ -95,8 +95,8 @@ store_visit(struct store *store, struct store_thread *thread,
 
     *visited = (struct store_visited){ .pin = NULL };
     for (;;) {
-        result = store_find_locked(store, thread, visit->key, visit->hash, now, visit->use,
-            view);
+        result = store_find_locked(store, thread, visit->key, visit->hash, now,
+            visit->use, view);
         if (result == STORE_OK || !visit->vivify)
             break;
         result = vivify(store, thread, visit, now, view);
@@ -120,7 +120,7 @@ store_visit(struct store *store, struct store_thread *thread,
     return STORE_OK;
 }
 
-/* ---- Marking ------------------------------------------------------------------------- */
+/* ---- Marking ----------------------------------------------------------------------- */
 
 /* The item stays where it is; only its header changes. */
 static void
@@ -194,8 +194,8 @@ mark_anew(struct store *store, struct store_thread *thread, struct table_spot *s
 }
 
 enum store_result
-store_mark(struct store *store, struct store_thread *thread, const struct store_mark *mark,
-    uint32_t now, uint8_t *slab_class_out)
+store_mark(struct store *store, struct store_thread *thread,
+    const struct store_mark *mark, uint32_t now, uint8_t *slab_class_out)
 {
     struct lock *stripe = table_stripe(&store->table, mark->hash);
     struct table_spot spot;

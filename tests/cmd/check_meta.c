@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Protects cmd/meta: whole conversations in the meta protocol, byte by byte, however the
- * input is cut and however little budget or room a turn has; that who has won a stale item
- * is told so once, also when its reply found no room at first; large values both ways; and
- * what is counted. The flags one by one are in tests/wire/cases.
+ * input is cut and however little budget or room a turn has; that who has won a stale
+ * item is told so once, also when its reply found no room at first; large values both
+ * ways; and what is counted. The flags one by one are in tests/wire/cases.
  */
 #include <check.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ repeat(char c, size_t len)
     return text;
 }
 
-/* ---- Conversations ------------------------------------------------------------------- */
+/* ---- Conversations ----------------------------------------------------------------- */
 
 /* Every so many cuts; a sanitizer makes each take long. */
 #if defined __SANITIZE_THREAD__
@@ -105,8 +105,8 @@ static const char *const TALKS[][2] = {
     { "ms aCBp 2 b q\r\nhi\r\nma bCBu b N0 q\r\nmg bCBu b k v\r\nmg aCBp b k\r\n"
       "md aCBp b x q F9\r\nmg aCBp b k v f\r\n",
         "VA 1 kbCBu b\r\n0\r\nHD kaCBp b\r\nVA 0 kaCBp b f9\r\n\r\n" },
-    { "ms a 2 y\r\nab\r\nms a 2 !\r\nab\r\nms a 2 T\r\nab\r\nms a zz\r\nms a 2 O" O31 "o\r\n"
-      "ab\r\nms a 2 q\r\nabcd\r\nmg a y\r\nmg a T\r\nmg a v\r\n",
+    { "ms a 2 y\r\nab\r\nms a 2 !\r\nab\r\nms a 2 T\r\nab\r\nms a zz\r\n"
+      "ms a 2 O" O31 "o\r\nab\r\nms a 2 q\r\nabcd\r\nmg a y\r\nmg a T\r\nmg a v\r\n",
         "CLIENT_ERROR invalid flag\r\nCLIENT_ERROR bad command line format\r\n"
         "CLIENT_ERROR bad token in command line format\r\n"
         "CLIENT_ERROR bad command line format\r\nCLIENT_ERROR opaque token too long\r\n"
@@ -123,7 +123,8 @@ static const char *const TALKS[][2] = {
         "VA 70001 c78 X W\r\n{70001}\r\nVA 70001 Z X\r\n{70001}\r\n"
         "EX s70000 c0 O7\r\nHD\r\nVA 70000 O8 Z X\r\n{70000}\r\nHD s70005\r\n"
         "VA 70005\r\n{70005}\r\n" },
-    { "ms mid 8000 q\r\n{8000}\r\nmd mid I q\r\nmg mid v O9\r\nmg mid v N0\r\nget mid\r\n",
+    { "ms mid 8000 q\r\n{8000}\r\nmd mid I q\r\nmg mid v O9\r\nmg mid v N0\r\n"
+      "get mid\r\n",
         "VA 8000 O9 X W\r\n{8000}\r\nVA 8000 Z X\r\n{8000}\r\n"
         "VALUE mid 0 8000\r\n{8000}\r\nEND\r\n" },
     { "ms mid 1100000 ME q O1\r\n{1100000}\r\nmg mid\r\nmg mid v q O2\r\nmn\r\n",
@@ -311,8 +312,8 @@ START_TEST(time_decides_who_renews)
     stage_wait(&stage, 6);
     talk_expect(&talk, "mg b N5 E9 l h\r\n", "HD l0 h0 W\r\n");
     stage_wait(&stage, 3);
-    talk_expect(&talk, "mg b u l\r\nme b\r\n", "HD l3 Z\r\nME b exp=2 la=3 cas=9 fetch=no "
-        "cls=1 size=60\r\n");
+    talk_expect(&talk, "mg b u l\r\nme b\r\n",
+        "HD l3 Z\r\nME b exp=2 la=3 cas=9 fetch=no cls=1 size=60\r\n");
 }
 END_TEST
 
@@ -337,7 +338,7 @@ START_TEST(of_many_clients_one_wins)
 }
 END_TEST
 
-/* ---- Without CAS, without memory ------------------------------------------------------ */
+/* ---- Without CAS, without memory --------------------------------------------------- */
 
 START_TEST(without_cas_none_is_shown_and_none_matches)
 {
@@ -346,7 +347,8 @@ START_TEST(without_cas_none_is_shown_and_none_matches)
         "HD c0\r\nHD c0\r\nEX c0\r\n");
     talk_expect(&talk, "ms a 1 C5 I\r\ny\r\nms b 1 C5\r\ny\r\nms a 1 MA C5\r\ny\r\n",
         "EX\r\nNF\r\nEX\r\n");
-    talk_expect(&talk, "ms a 1 MA C0\r\ny\r\nmd a C5\r\nma a C5\r\nma b C5\r\nma a C0\r\n",
+    talk_expect(&talk,
+        "ms a 1 MA C0\r\ny\r\nmd a C5\r\nma a C5\r\nma b C5\r\nma a C0\r\n",
         "HD\r\nEX\r\nEX\r\nNF\r\n"
         "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
     talk_expect(&talk, "mg n N0 E500 c\r\nmd a I E5\r\nmg a c\r\nma c N0 E600 c\r\n",
@@ -419,7 +421,8 @@ START_TEST(no_memory_is_an_error_and_removes_the_old_value)
         talk_say_text(&talk, line);
     }
     ck_assert_str_eq(talk.heard, "SERVER_ERROR Out of memory allocating new item\r\n");
-    talk_expect(&talk, "mg mg-number-of-length-24 N0\r\n", "SERVER_ERROR out of memory\r\n");
+    talk_expect(
+        &talk, "mg mg-number-of-length-24 N0\r\n", "SERVER_ERROR out of memory\r\n");
     ck_assert_uint_ge(stage_counts(&stage).store_no_memory, 1);
 }
 END_TEST
@@ -439,11 +442,12 @@ START_TEST(too_many_pins_are_an_error_and_no_win)
     talk_expect(&talk, "md a I q\r\n", "");
     for (; !full && held < 40; held += !full) {
         struct slice name = { key, (size_t)snprintf(key, sizeof key, "p%u", held) };
+        uint64_t hash = store_hash(stage.store, name);
 
         snprintf(line, sizeof line, "ms p%u 900000 q\r\n", held);
         say_large(line, 900000, "");
-        ck_assert_int_eq(store_find(stage.store, thread, name,
-                             store_hash(stage.store, name), CLOCK_FIRST, STORE_PEEK, &view),
+        ck_assert_int_eq(store_find(stage.store, thread, name, hash, CLOCK_FIRST,
+                             STORE_PEEK, &view),
             STORE_OK);
         pins[held] = store_pin(stage.store, thread, &view, &full);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * replay.c - plays the inputs that are kept to the fuzzer's entry point, without a fuzzer.
+ * replay.c - plays the inputs that are kept to the fuzzer's entry point, without one.
  *
  *     fuzz_session [FILE...]    default: all of $srcdir/tests/fuzz/corpus/session
  *

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Protects proto/meta and proto/meta_reply: what each flag of each command parses to, which
- * one of several errors a line is answered with, what is swallowed, that flags come back in
- * the order of the request, and that an ms that has to wait is rewritten without loss.
+ * Protects proto/meta and proto/meta_reply: what each flag of each command parses to,
+ * which one of several errors a line is answered with, what is swallowed, that flags come
+ * back in the order of the request, and that an ms that has to wait is rewritten without
+ * loss.
  */
 #include <check.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ parse(const char *text, struct command *command, struct meta_command *meta)
     return line;
 }
 
-/* ---- Errors -------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------ */
 
 static const struct {
     const char *line;
@@ -139,14 +140,16 @@ START_TEST(a_wrong_line_gets_the_weightiest_error)
 }
 END_TEST
 
-static const char *const RIGHT[] = { "mg k", "mg k v", "mg   k   v  ", "mg k vjunk kxyz q9",
-    "mg " K250, "mg Zm9v b", "ms k 0", "ms k 02", "ms k 2147483645 T-2147483648",
+static const char *const RIGHT[] = { "mg k", "mg k v", "mg   k   v  ",
+    "mg k vjunk kxyz q9", "mg " K250, "mg Zm9v b", "ms k 0", "ms k 02",
+    "ms k 2147483645 T-2147483648",
     "ms k 2 T-0 N2147483647 R-1", "ms k 1 F4294967295 C18446744073709551615 E0",
     "ms k 1 MSET", "ms k 1 ME", "ms k 1 MReplace", "ms k 1 MA", "ms k 1 MP", "mg k Mzz",
     "md k M", "ma k M+", "ma k M-", "ma k MI", "ma k MDECR", "mg k O", "mg k O" O31,
     "mg k P L", "mg k P/eu/1 Lzone", "mg k D0000000000000000000001 J0",
     "mg k k s t f h u v q O1 P1 L1 D1 J1 M1 F1 x I C1", "ms Zm9v 1" F16 " O",
-    "me k", "me k x y z q 5", "me Zm9v x b", "me k x x x x x x x x x x x x x x x x x x x x",
+    "me k", "me k x y z q 5", "me Zm9v x b",
+    "me k x x x x x x x x x x x x x x x x x x x x",
     "mg \x01\x7f\xc3\xa9\t k" };
 
 START_TEST(a_right_line_has_no_error)
@@ -258,7 +261,8 @@ END_TEST
 /* Any bytes: no read beyond the line (a sanitizer sees that), always an answer. */
 START_TEST(no_line_confuses_the_parser)
 {
-    static const char BYTES[] = "mgsdae  kbvqTNRCEFDJOPLMIxst0123456789-=!\r\x01\xff\x7fZ";
+    static const char BYTES[] =
+        "mgsdae  kbvqTNRCEFDJOPLMIxst0123456789-=!\r\x01\xff\x7fZ";
     uint32_t state = 12345;
 
     for (unsigned i = 0; i < 200000; i++) {
@@ -286,7 +290,7 @@ START_TEST(no_line_confuses_the_parser)
 }
 END_TEST
 
-/* ---- Replies ------------------------------------------------------------------------- */
+/* ---- Replies ----------------------------------------------------------------------- */
 
 static const struct meta_shown SHOWN = { .code = "VA", .with_value = true, .value_len = 3,
     .size = 3, .client_flags = 5, .now = 100, .last_access = 93, .exptime = 160,

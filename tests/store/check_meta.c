@@ -26,7 +26,7 @@ teardown(void)
     kit_close(&kit);
 }
 
-/* ---- Short forms --------------------------------------------------------------------- */
+/* ---- Short forms ------------------------------------------------------------------- */
 
 static struct slice
 name(const char *text)
@@ -108,10 +108,11 @@ static struct store_view
 look(const char *key)
 {
     struct slice slice = name(key);
+    uint64_t hash = store_hash(kit.store, slice);
     struct store_view view;
 
-    ck_assert_int_eq(store_find(kit.store, kit.thread, slice, store_hash(kit.store, slice),
-                         kit.now, STORE_PEEK, &view),
+    ck_assert_int_eq(
+        store_find(kit.store, kit.thread, slice, hash, kit.now, STORE_PEEK, &view),
         STORE_OK);
     return view;
 }
@@ -124,7 +125,7 @@ write_with(const char *key, const char *value, struct store_write write)
     return kit_write_full(&kit, &write, name(key), name(value), &written);
 }
 
-/* ---- Elections ----------------------------------------------------------------------- */
+/* ---- Elections --------------------------------------------------------------------- */
 
 START_TEST(a_fresh_item_elects_nobody)
 {
@@ -253,7 +254,7 @@ START_TEST(plain_writes_end_an_election_and_counting_in_place_does_not)
 }
 END_TEST
 
-/* ---- Stores with a condition ----------------------------------------------------------- */
+/* ---- Stores with a condition ------------------------------------------------------- */
 
 START_TEST(an_older_unique_may_store_as_stale)
 {
@@ -300,7 +301,8 @@ END_TEST
 
 START_TEST(append_creates_if_asked_whatever_it_compares)
 {
-    struct store_write write = { .mode = STORE_APPEND, .compare = true, .cas_expected = 1 };
+    struct store_write write = { .mode = STORE_APPEND, .compare = true,
+        .cas_expected = 1 };
 
     ck_assert_int_eq(write_with("k", "v", write), STORE_NOT_STORED);
     write.vivify = true;
@@ -315,7 +317,7 @@ START_TEST(append_creates_if_asked_whatever_it_compares)
 }
 END_TEST
 
-/* ---- Marks --------------------------------------------------------------------------- */
+/* ---- Marks ------------------------------------------------------------------------- */
 
 START_TEST(marking_stale_keeps_all_but_the_unique)
 {
@@ -478,9 +480,9 @@ START_TEST(without_room_for_a_pin_nobody_wins)
 }
 END_TEST
 
-/* ---- Uniques and flushing -------------------------------------------------------------- */
+/* ---- Uniques and flushing ---------------------------------------------------------- */
 
-/* flush_all orders items by when they were stored; a chosen unique says nothing of that. */
+/* flush_all orders items by when they were stored; a chosen unique says nothing of it. */
 START_TEST(chosen_uniques_are_flushed_and_outlive_flushes_like_others)
 {
     struct store_mark what = mark_of("low", true, false);
@@ -509,6 +511,12 @@ START_TEST(chosen_uniques_are_flushed_and_outlive_flushes_like_others)
 }
 END_TEST
 
+static enum store_result
+count(const struct store_arith *arith, struct store_summed *summed)
+{
+    return store_arith(kit.store, kit.thread, arith, kit.now, summed);
+}
+
 START_TEST(counting_takes_chosen_uniques)
 {
     struct store_arith arith = { .op = STORE_INCR, .key = SLICE("n"), .delta = 1,
@@ -517,24 +525,24 @@ START_TEST(counting_takes_chosen_uniques)
     struct store_summed summed;
 
     arith.hash = store_hash(kit.store, arith.key);
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed), STORE_OK);
+    ck_assert_int_eq(count(&arith, &summed), STORE_OK);
     ck_assert_uint_eq(look("n").cas, 5);
-    arith.cas_new = 0; /* the number grows, too, and the expiry is set on what is stored */
+    arith.cas_new = 0; /* the number grows, too, and the expiry is set on the new item */
     arith.set_exptime = true;
     arith.exptime = kit.now + 7;
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed), STORE_OK);
+    ck_assert_int_eq(count(&arith, &summed), STORE_OK);
     ck_assert_uint_eq(look("n").cas, 0);
     ck_assert_uint_eq(look("n").exptime, kit.now + 7);
     ck_assert_uint_eq(summed.exptime_before, 0);
     kit_expect(&kit, "n", "10");
     arith.op = STORE_DECR;
     arith.cas_given = false;
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed), STORE_OK);
+    ck_assert_int_eq(count(&arith, &summed), STORE_OK);
     kit_expect(&kit, "n", "9 ");
     kit_write(&kit, STORE_SET, "n", "5                                ");
     arith.cas_given = true;
     arith.cas_new = 6;
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed), STORE_OK);
+    ck_assert_int_eq(count(&arith, &summed), STORE_OK);
     kit_expect(&kit, "n", "4                                ");
 }
 END_TEST
@@ -546,15 +554,15 @@ START_TEST(what_is_empty_is_no_number_whatever_is_compared)
 
     arith.hash = store_hash(kit.store, arith.key);
     kit_write(&kit, STORE_SET, "n", "");
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed),
+    ck_assert_int_eq(count(&arith, &summed),
         STORE_NOT_A_NUMBER);
     kit_write(&kit, STORE_SET, "n", "x");
-    ck_assert_int_eq(store_arith(kit.store, kit.thread, &arith, kit.now, &summed),
+    ck_assert_int_eq(count(&arith, &summed),
         STORE_EXISTS);
 }
 END_TEST
 
-/* ---- Many at once ---------------------------------------------------------------------- */
+/* ---- Many at once ------------------------------------------------------------------ */
 
 #define THREADS 4
 #ifdef __SANITIZE_THREAD__
@@ -682,7 +690,7 @@ by_number(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* Each invalidation has a unique of its own, so two winners of one election would show. */
+/* Each invalidation has a unique of its own, so two winners of one election show. */
 START_TEST(no_election_has_two_winners_while_others_invalidate)
 {
     struct quarrel *quarrel = calloc(1, sizeof *quarrel);
@@ -744,7 +752,8 @@ main(void)
     tcase_add_test(tc, chosen_uniques_are_flushed_and_outlive_flushes_like_others);
     tcase_add_test(tc, counting_takes_chosen_uniques);
     tcase_add_test(tc, what_is_empty_is_no_number_whatever_is_compared);
-    tcase_add_loop_test(tc, of_many_visitors_exactly_one_wins, BY_CREATING, BY_RENEWAL + 1);
+    tcase_add_loop_test(
+        tc, of_many_visitors_exactly_one_wins, BY_CREATING, BY_RENEWAL + 1);
     tcase_add_test(tc, no_election_has_two_winners_while_others_invalidate);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
