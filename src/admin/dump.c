@@ -159,7 +159,7 @@ mg_line(struct dump *dump, const struct store_entry *entry)
     char *start = outbox_tail(dump->out);
     char *to = put_text(start, "mg ");
 
-    if (entry->view.key_binary) {
+    if (entry->view.key_binary || !escape_is_word(entry->key)) {
         to = base64_encode(to, entry->key);
         to = put_text(to, " b");
     } else {
@@ -170,7 +170,7 @@ mg_line(struct dump *dump, const struct store_entry *entry)
     outbox_grow(dump->out, (size_t)(to - start));
 }
 
-/* Keys that came in base64 may hold line ends, which this list has no form for. */
+/* Keys may hold line ends, which this list has no form for. */
 static void
 cachedump_line(struct dump *dump, const struct store_entry *entry)
 {
@@ -178,7 +178,7 @@ cachedump_line(struct dump *dump, const struct store_entry *entry)
     char *start = outbox_tail(dump->out);
     char *to;
 
-    if (view->key_binary)
+    if (view->key_binary || !escape_is_word(entry->key))
         return;
     to = put_text(start, "ITEM ");
     memcpy(to, entry->key.data, entry->key.len);

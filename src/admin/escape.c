@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "admin/escape.h"
 
-#include <stdbool.h>
-
 static bool
 is_plain(unsigned char c)
 {
@@ -26,4 +24,16 @@ escape_percent(char *to, struct slice text)
         }
     }
     return to;
+}
+
+bool
+escape_is_word(struct slice key)
+{
+    for (size_t i = 0; i < key.len; i++) {
+        unsigned char c = (unsigned char)key.data[i];
+
+        if (c <= ' ' || c == 0x7f)
+            return false;
+    }
+    return true;
 }

@@ -5,10 +5,16 @@
 #ifndef LARDER_ADMIN_ESCAPE_H
 #define LARDER_ADMIN_ESCAPE_H
 
+#include <stdbool.h>
+
 #include "base/slice.h"
 
 /* Every byte but letters, digits, - . _ ~ as %XX. Writes at most 3 bytes for each of
  * `text` and returns the end. */
 char *escape_percent(char *to, struct slice text);
+
+/* Would this key, shown as it is, stay one word of a line? The binary protocol and meta
+ * commands take keys of any bytes. */
+bool escape_is_word(struct slice key);
 
 #endif
