@@ -285,6 +285,24 @@ class Report:
             print("| | ratio | " + " | ".join(cells) + " |")
         sys.stdout.flush()
 
+    def summary(self, key, others):
+        """One line a row: the key of both servers, and ratios of it and of others."""
+        if len(self.kinds) != 2:
+            return
+        a, b = (kind.name for kind in self.kinds)
+        headings = dict(self.columns)
+        print(f"\n### In short: {headings[key]}, and ratios {a} / {b}\n")
+        print(f"| | {a} | {b} | ratio | " + " | ".join(headings[o] for o in others) + " |")
+        print("|---|---:|---:|---:|" + "---:|" * len(others))
+        for what, results in self.open["rows"].items():
+            cells = []
+            for name in [key, *others]:
+                mine, theirs = median(results[a], name), median(results[b], name)
+                if name == key:
+                    cells += [number(mine), number(theirs)]
+                cells.append(f"{mine / theirs:.2f}" if mine and theirs else "-")
+            print(f"| {what} | " + " | ".join(cells) + " |")
+
     def text(self, line):
         print(line, flush=True)
 

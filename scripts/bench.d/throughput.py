@@ -103,6 +103,7 @@ def run(report, load, options):
     memtier = os.environ.get("MEMTIER") or shutil.which("memtier_benchmark")
     if memtier and options.wanted("memtier"):
         run_memtier(report, load, options, memtier)
+    report.summary("server_us_per_op", ["worker_us_per_op", "ops_per_s", "p50_us", "p99_us"])
 
 
 def memtier_row(program, server, protocol, pipeline, seconds, keys):
