@@ -263,14 +263,16 @@ static enum auth_result
 submit(struct auth_talk *talk, struct slice *challenge_out)
 {
     struct cyrus *cyrus = talk->cyrus;
+    bool accepted; /* from then on the talk is a helper's */
 
     if (cyrus->passwords != NULL) {
         run(talk);
         return tell(talk, challenge_out);
     }
     pthread_mutex_lock(&cyrus->lock);
-    talk->busy = cyrus->waiting < JOBS_MAX;
-    if (talk->busy) {
+    accepted = cyrus->waiting < JOBS_MAX;
+    if (accepted) {
+        talk->busy = true;
         talk->next = NULL;
         *cyrus->last = talk;
         cyrus->last = &talk->next;
@@ -278,7 +280,7 @@ submit(struct auth_talk *talk, struct slice *challenge_out)
         pthread_cond_signal(&cyrus->wake);
     }
     pthread_mutex_unlock(&cyrus->lock);
-    if (talk->busy)
+    if (accepted)
         return AUTH_PENDING;
     forget_data(talk);
     return AUTH_BAD;
