@@ -116,11 +116,10 @@ class Matrix(Files):
         """Every line alone on a connection: refused, or closed without a word."""
         for line in TEXT + META:
             with server.connect() as talk:
-                talk.send(line + b"\r\n")
                 if auth == "-Y":
-                    talk.expect(UNAUTHENTICATED)
-                else:
-                    talk.send(b"{" * 24)
+                    talk.ask(line + b"\r\n", UNAUTHENTICATED)
+                else:  # a packet has 24 bytes
+                    talk.send(line + b"\r\n" + b"{" * 24)
                     talk.expect_close()
 
     def binary(self, server, auth):
