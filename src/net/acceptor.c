@@ -114,6 +114,8 @@ refuse(struct net *net, int fd)
     const char *reply = net->parts.service->full_reply;
     char rubbish[4096];
 
+    /* First, so that whoever has seen the reply finds it counted. */
+    counter_add(&net->acceptor.rejected, 1);
     ssize_t put = send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (put > 0)
         shutdown(fd, SHUT_WR);
