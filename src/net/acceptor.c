@@ -123,7 +123,6 @@ refuse(struct net *net, int fd)
         if (recv(fd, rubbish, sizeof rubbish, MSG_DONTWAIT) != sizeof rubbish)
             break;
     close(fd);
-    counter_add(&net->acceptor.rejected, 1);
 }
 
 static void
