@@ -491,7 +491,8 @@ toy_sleep_ms(unsigned ms)
 bool
 toy_wait(atomic_int *number, int value)
 {
-    for (int i = 0; i < 1000 && atomic_load(number) != value; i++)
+    /* Patient, for builds with sanitizers on busy machines. */
+    for (int i = 0; i < 6000 && atomic_load(number) != value; i++)
         toy_sleep_ms(5);
     return atomic_load(number) == value;
 }
