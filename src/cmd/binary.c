@@ -65,42 +65,56 @@ refuse_head(struct turn *turn, const struct packet *packet, enum outcome_code re
 
 /* ---- Commands ------------------------------------------------------------------------ */
 
+/* There is no item, or no means to show it. */
 static enum step
-run_get(struct turn *turn, const struct packet *packet, const struct command *command,
-    uint64_t hash)
+answer_no_value(struct turn *turn, const struct packet *packet, struct slice key,
+    enum outcome_code code)
+{
+    struct outcome outcome = { .code = code };
+    struct binary_reply miss = { .status = BINARY_NOT_FOUND, .key = key };
+
+    turn->at += packet->head_len;
+    if (code == OUTCOME_NOT_FOUND && packet->quiet)
+        return STEP_ON;
+    if (code == OUTCOME_NOT_FOUND && packet->kind == PACKET_GETK)
+        binary_put(turn->out, tag_of(turn->session), &miss);
+    else
+        session_answer(turn->session, &(struct command){ .verb = packet->verb }, &outcome,
+            turn->out);
+    return STEP_ON;
+}
+
+/* What is asked most takes the shortest way: no command is made for it. */
+static enum step
+run_get(struct turn *turn, const struct packet *packet)
 {
     struct session *session = turn->session;
-    struct outcome outcome = { .code = OUTCOME_NOT_FOUND };
+    struct lane *lane = turn->lane;
+    struct slice key =
+        slice_of(turn->at + BINARY_HEADER + packet->extras_len, packet->key_len);
+    uint64_t hash = ahead_hash(&lane->ahead, lane->store, &session->ahead, key);
 
-    if (command->verb == VERB_GAT)
-        session->exptime = execute_exptime(turn->lane, command->exptime);
-    switch (retrieve_key(turn, command->key, hash, command->verb)) {
+    if (packet->verb == VERB_GAT) {
+        struct command command;
+
+        binary_command(packet, turn->at, &command);
+        session->exptime = execute_exptime(lane, command.exptime);
+    }
+    switch (retrieve_key(turn, key, hash, packet->verb)) {
     case GOT_IT:
     case GOT_LARGE:
         turn->at += packet->head_len;
         return STEP_ON;
     case GOT_NOTHING:
-        turn->at += packet->head_len;
-        if (packet->quiet)
-            return STEP_ON;
-        if (packet->kind == PACKET_GETK) {
-            struct binary_reply miss = { .status = BINARY_NOT_FOUND,
-                .key = command->key };
-            binary_put(turn->out, tag_of(session), &miss);
-            return STEP_ON;
-        }
-        break;
+        return answer_no_value(turn, packet, key, OUTCOME_NOT_FOUND);
     case GOT_NO_PINS:
-        counter_add(&turn->lane->counters.response_obj_oom, 1);
-        turn->at += packet->head_len;
-        outcome.code = OUTCOME_NO_MEMORY_READING;
-        break;
+        counter_add(&lane->counters.response_obj_oom, 1);
+        return answer_no_value(turn, packet, key, OUTCOME_NO_MEMORY_READING);
     case GOT_NO_ROOM:
     case GOT_CHANGED:
-        return STEP_DRAIN;
+        break;
     }
-    session_answer(session, command, &outcome, turn->out);
-    return STEP_ON;
+    return STEP_DRAIN;
 }
 
 static enum step
@@ -207,14 +221,13 @@ run_packet(struct turn *turn, const struct packet *packet)
     struct command command;
     uint64_t hash = 0;
 
+    if (packet->kind == PACKET_GET || packet->kind == PACKET_GETK)
+        return run_get(turn, packet);
     binary_command(packet, turn->at, &command);
     if (packet->kind != PACKET_STAT && !is_sasl(packet) && command.key.len > 0)
         hash = ahead_hash(&turn->lane->ahead, turn->lane->store, &turn->session->ahead,
             command.key);
     switch (packet->kind) {
-    case PACKET_GET:
-    case PACKET_GETK:
-        return run_get(turn, packet, &command, hash);
     case PACKET_STORE:
         return run_store(turn, packet, &command, hash);
     case PACKET_TOUCH:
@@ -236,6 +249,8 @@ run_packet(struct turn *turn, const struct packet *packet)
     case PACKET_LOGIN_STEP:
         turn->at += packet->head_len;
         return login_begin(turn, packet, command.key);
+    case PACKET_GET:
+    case PACKET_GETK:
     case PACKET_UNKNOWN:
         break;
     }

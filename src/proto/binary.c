@@ -165,16 +165,22 @@ binary_command(const struct packet *packet, const char *head, struct command *co
     read_extras(packet, extras, command);
 }
 
+/* Looks at lengths only: a packet that is refused for another reason does no harm here. */
 struct slice
 binary_peek(const char *at, size_t len, size_t *next)
 {
-    struct packet packet;
+    uint32_t key_len, extras_len, body_len;
 
     *next = 0;
-    if (len < BINARY_HEADER || !binary_parse(at, &packet) || packet.lies)
+    if (len < BINARY_HEADER || (unsigned char)*at != BINARY_MAGIC)
         return slice_of(NULL, 0);
-    *next = (size_t)BINARY_HEADER + packet.body_len;
-    if (packet.error != OUTCOME_NONE || packet.head_len > len)
+    key_len = read_16(at + 2);
+    extras_len = (unsigned char)at[4];
+    body_len = read_32(at + 8);
+    if (key_len + extras_len > body_len || body_len > BINARY_BODY_MAX)
         return slice_of(NULL, 0);
-    return slice_of(at + BINARY_HEADER + packet.extras_len, packet.key_len);
+    *next = (size_t)BINARY_HEADER + body_len;
+    if (key_len > COMMAND_KEY_MAX || BINARY_HEADER + extras_len + key_len > len)
+        return slice_of(NULL, 0);
+    return slice_of(at + BINARY_HEADER + extras_len, key_len);
 }
