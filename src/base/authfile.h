@@ -4,8 +4,8 @@
  *
  * The first colon divides, so a password may hold colons. LF or CR LF ends a line; empty
  * lines are skipped; nothing is a comment. The file may be read again while clients log
- * in: a table is complete and unchanging, and another takes its place in one step. What is
- * in memory is kept out of core dumps and wiped when it goes.
+ * in: a table is complete and unchanging, and another takes its place in one step. What
+ * is in memory is kept out of core dumps and wiped when it goes.
  */
 #ifndef LARDER_BASE_AUTHFILE_H
 #define LARDER_BASE_AUTHFILE_H
@@ -23,8 +23,8 @@
 struct authfile;
 
 /*
- * Reads `path`, which may be relative to the directory of this moment. NULL: `why` says in
- * a line what is the matter. The caller owns it.
+ * Reads `path`, which may be relative to the directory of this moment. NULL: `why` says
+ * in a line what is the matter. The caller owns it.
  */
 struct authfile *authfile_open(const char *path, char why[AUTHFILE_WHY_MAX]);
 /* Nobody may be inside authfile_check(). */

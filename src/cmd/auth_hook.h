@@ -42,7 +42,7 @@ struct auth_hook {
     void (*close)(struct auth_talk *talk);
     /* Names of the mechanisms, with blanks between; borrowed until the next call. */
     struct slice (*mechanisms)(struct auth_talk *talk);
-    /* Begins an exchange, in place of one that may be under way. The challenge is borrowed
+    /* Begins an exchange, in place of one that may be under way. The challenge is lent
      * until the next call for this talk. */
     enum auth_result (*start)(struct auth_talk *talk, struct slice mechanism,
         struct slice data, struct slice *challenge_out);

@@ -9,8 +9,8 @@
  *
  * Each packet is judged by its header. A good one runs when its extras, key and, if it is
  * small, its value have come; a bad one is dropped up to the byte where memcached would
- * have answered, then answered. What a command means is execute.c's, and how values go out
- * and come in is retrieve.c's and upload.c's, as for text.
+ * have answered, then answered. What a command means is execute.c's, and how values go
+ * out and come in is retrieve.c's and upload.c's, as for text.
  */
 #include <string.h>
 
@@ -63,7 +63,7 @@ refuse_head(struct turn *turn, const struct packet *packet, enum outcome_code re
     return refuse(turn, packet->head_len, reply, true);
 }
 
-/* ---- Commands ------------------------------------------------------------------------ */
+/* ---- Commands -------------------------------------------------------------------- */
 
 /* There is no item, or no means to show it. */
 static enum step
@@ -257,7 +257,7 @@ run_packet(struct turn *turn, const struct packet *packet)
     return STEP_CLOSE;
 }
 
-/* ---- Packets ------------------------------------------------------------------------- */
+/* ---- Packets --------------------------------------------------------------------- */
 
 /* The commands by which a client logs in, and the one that tells it where it is. */
 static bool

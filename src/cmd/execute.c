@@ -35,8 +35,9 @@ class_of(struct lane *lane, uint8_t id)
 static bool
 is_swap(const struct command *command)
 {
-    return command->verb == VERB_CAS || (command->compare && command->verb != VERB_APPEND &&
-                                            command->verb != VERB_PREPEND);
+    bool joins = command->verb == VERB_APPEND || command->verb == VERB_PREPEND;
+
+    return command->verb == VERB_CAS || (command->compare && !joins);
 }
 
 static enum store_mode

@@ -2,8 +2,8 @@
 /*
  * login.c - who may speak.
  *
- * On a server that demands authentication a session begins locked, and nothing but what is
- * here answers a locked session: a text client must send a `set` whose value is "user
+ * On a server that demands authentication a session begins locked, and nothing but what
+ * is here answers a locked session: a text client must send a `set` whose value is "user
  * password", a binary client SASL packets. What a client proves itself with is taken from
  * the input as it comes, kept apart until it is complete, and wiped both there and here.
  *
@@ -271,7 +271,7 @@ try_sasl(struct turn *turn)
     return tell_result(turn, result, challenge);
 }
 
-/* ---- States -------------------------------------------------------------------------- */
+/* ---- States ---------------------------------------------------------------------- */
 
 enum step
 login_take(struct turn *turn)

@@ -81,7 +81,7 @@ struct turn {
 /* What a step wants. All but the first end the turn. */
 enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_WAIT, STEP_DRAIN, STEP_CLOSE };
 
-/* ---- session.c ---------------------------------------------------------------------- */
+/* ---- session.c ------------------------------------------------------------------- */
 
 /* Replies to a command of the session's protocol, if it wants a reply. */
 void session_answer(struct session *session, const struct command *command,
@@ -89,15 +89,15 @@ void session_answer(struct session *session, const struct command *command,
 /* Runs `stats` for the binary protocol: the report's fields are packets. */
 enum step session_stat(struct turn *turn, struct slice args);
 
-/* ---- binary.c: packets -------------------------------------------------------------- */
+/* ---- binary.c: packets ----------------------------------------------------------- */
 
 /* STATE_LINE of a binary session. */
 enum step binary_session_take(struct turn *turn);
-/* Writes the beginning of a hit, BINARY_HIT_ROOM, to the outbox's tail; returns its end. */
+/* Writes the beginning of a hit, BINARY_HIT_ROOM, to the outbox's tail. Its end. */
 char *binary_session_hit(
     struct turn *turn, struct slice key, const struct store_view *view);
 
-/* ---- login.c: who may speak --------------------------------------------------------- */
+/* ---- login.c: who may speak ------------------------------------------------------ */
 
 /* STATE_LINE of a locked text session: a line, which may be a login. */
 enum step login_line(struct turn *turn);

@@ -6,8 +6,8 @@
  *                \ job               done /
  *   helper:       +-> sasl_server_start() --
  *
- * With a password file of our own a password is looked up in memory and the worker does it
- * itself. Otherwise the library may read databases, ask a daemon or have PAM wait for
+ * With a password file of our own a password is looked up in memory and the worker does
+ * it itself. Otherwise the library may read databases, ask a daemon or have PAM wait for
  * seconds, so that HELPERS threads do it: a talk is handed to them whole and comes back
  * whole, and only `done` is looked at meanwhile. A talk whose client goes away before is
  * freed by the helper.
@@ -67,7 +67,7 @@ struct cyrus {
     sasl_callback_t callbacks[5];
 };
 
-/* ---- What the library asks for ------------------------------------------------------- */
+/* ---- What the library asks for --------------------------------------------------- */
 
 static void *
 mutex_new(void)
@@ -146,7 +146,7 @@ check_password(sasl_conn_t *conn, void *context, const char *user, const char *p
         : SASL_BADAUTH;
 }
 
-/* ---- One exchange -------------------------------------------------------------------- */
+/* ---- One exchange ---------------------------------------------------------------- */
 
 static bool
 has_conn(struct auth_talk *talk)
@@ -219,7 +219,7 @@ talk_free(struct auth_talk *talk)
     free(talk);
 }
 
-/* ---- Helpers ------------------------------------------------------------------------- */
+/* ---- Helpers --------------------------------------------------------------------- */
 
 static void *
 help(void *context)
@@ -299,7 +299,7 @@ take_data(struct auth_talk *talk, struct slice data)
     return true;
 }
 
-/* ---- The hook ------------------------------------------------------------------------ */
+/* ---- The hook -------------------------------------------------------------------- */
 
 static struct auth_talk *
 talk_open(void *context)
@@ -370,7 +370,7 @@ talk_poll(struct auth_talk *talk, struct slice *challenge_out)
     return busy ? AUTH_PENDING : tell(talk, challenge_out);
 }
 
-/* ---- Beginning and end --------------------------------------------------------------- */
+/* ---- Beginning and end ----------------------------------------------------------- */
 
 /* The library's callbacks have the types that go with their ids. */
 static sasl_callback_t

@@ -13,8 +13,8 @@ struct cyrus;
 
 #ifdef HAVE_SASL
 /*
- * Starts the library and fills the hook. With `passwords` the mechanism is PLAIN and those
- * are the users; without, everything is as the library's configuration for "memcached"
+ * Starts the library and fills the hook. With `passwords` the mechanism is PLAIN and
+ * those are the users; without, everything is as the library's configuration for "memcached"
  * says. `passwords` is borrowed. NULL: the reason was printed.
  */
 struct cyrus *cyrus_open(struct authfile *passwords, struct auth_hook *hook_out);

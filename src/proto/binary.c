@@ -126,7 +126,7 @@ binary_repeats_key(uint8_t opcode)
     return OPCODES[opcode].kind == PACKET_GETK;
 }
 
-/* Expiry times are 32 bits without a sign here: -1 of another protocol is the year 2106. */
+/* Expiry times are 32 bits without a sign: -1 of another protocol is the year 2106. */
 static void
 read_extras(const struct packet *packet, const char *extras, struct command *command)
 {
@@ -165,7 +165,7 @@ binary_command(const struct packet *packet, const char *head, struct command *co
     read_extras(packet, extras, command);
 }
 
-/* Looks at lengths only: a packet that is refused for another reason does no harm here. */
+/* Looks at lengths only: a packet refused for another reason does no harm here. */
 struct slice
 binary_peek(const char *at, size_t len, size_t *next)
 {

@@ -61,7 +61,7 @@ struct packet {
     uint16_t key_len;
     uint64_t cas;            /* 0: no condition */
     enum outcome_code error; /* OUTCOME_NONE: it is well formed */
-    bool hang_up;            /* with an error: the connection is closed behind the reply */
+    bool hang_up;            /* with an error: the connection closes behind the reply */
     bool lies; /* with an error: lengths contradict; said before anything else is asked */
 };
 

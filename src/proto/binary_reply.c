@@ -2,8 +2,8 @@
 /*
  * binary_reply.c - the packets a binary client reads.
  *
- * Statuses and texts are memcached's to the full stop, because clients show them and tests
- * compare them. An error has no key, no extras and no CAS unique.
+ * Statuses and texts are memcached's to the full stop, because clients show them and
+ * tests compare them. An error has no key, no extras and no CAS unique.
  */
 #include "proto/binary_reply.h"
 

@@ -57,7 +57,7 @@ reopen(void)
     talk_open(&talk, &stage);
 }
 
-/* ---- Packets --------------------------------------------------------------------------- */
+/* ---- Packets --------------------------------------------------------------------- */
 
 /* What a client has to say. */
 struct script {
@@ -157,7 +157,7 @@ ask_status(const struct ask *ask)
     return status;
 }
 
-/* ---- A conversation -------------------------------------------------------------------- */
+/* ---- A conversation -------------------------------------------------------------- */
 
 /* What each reply's opcode and status must be. */
 struct heard {
@@ -357,7 +357,7 @@ START_TEST(little_room_answers_alike)
 }
 END_TEST
 
-/* ---- What ends a connection ------------------------------------------------------------ */
+/* ---- What ends a connection ------------------------------------------------------ */
 
 START_TEST(replies_before_a_bad_packet_are_sent)
 {
@@ -437,7 +437,7 @@ START_TEST(a_refused_value_is_dropped_before_the_reply)
 }
 END_TEST
 
-/* ---- CAS ------------------------------------------------------------------------------- */
+/* ---- CAS ------------------------------------------------------------------------- */
 
 static uint64_t
 cas_heard(void)
@@ -503,7 +503,7 @@ START_TEST(a_flush_may_be_forbidden_or_put_off)
 }
 END_TEST
 
-/* ---- Logging in ------------------------------------------------------------------------ */
+/* ---- Logging in ------------------------------------------------------------------ */
 
 /* SASL as a test wants it: the data is the result. */
 struct auth_talk {

@@ -12,7 +12,7 @@
 #include "proto/binary.h"
 #include "proto/binary_reply.h"
 
-/* ---- Headers --------------------------------------------------------------------------- */
+/* ---- Headers --------------------------------------------------------------------- */
 
 struct lengths {
     uint8_t opcode, extras;
@@ -222,7 +222,7 @@ START_TEST(what_a_request_may_leave_open_is_ignored)
 }
 END_TEST
 
-/* ---- Commands -------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------- */
 
 static struct command
 command_of(const char *packet_bytes, size_t len)
@@ -326,7 +326,7 @@ START_TEST(a_peek_stays_inside_what_has_come)
 }
 END_TEST
 
-/* ---- Replies --------------------------------------------------------------------------- */
+/* ---- Replies --------------------------------------------------------------------- */
 
 static char bytes[OUTBOX_BYTES];
 
