@@ -58,8 +58,8 @@ mode_of(const struct command *command)
     return STORE_SET;
 }
 
-static void
-count_store(struct lane *lane, const struct command *command, enum store_result result,
+void
+execute_count_store(struct lane *lane, bool compared, enum store_result result,
     uint8_t slab_class)
 {
     struct counters *counters = &lane->counters;
@@ -67,9 +67,7 @@ count_store(struct lane *lane, const struct command *command, enum store_result 
 
     counter_add(&counters->cmd_set, 1);
     counter_add(&of_class->cmd_set, 1);
-    if (result == STORE_NO_MEMORY)
-        counter_add(&counters->store_no_memory, 1);
-    if (!is_swap(command))
+    if (!compared)
         return;
     if (result == STORE_OK) {
         counter_add(&counters->cas_hits, 1);
@@ -124,7 +122,9 @@ execute_store(struct lane *lane, const struct command *command, uint64_t hash,
     enum store_result result =
         store_write(lane->store, lane->thread, &write, lane->now, &written);
 
-    count_store(lane, command, result, written.slab_class);
+    execute_count_store(lane, is_swap(command), result, written.slab_class);
+    if (result == STORE_NO_MEMORY)
+        counter_add(&lane->counters.store_no_memory, 1);
     if (lane_detail(lane))
         lane->context->hook->detail_set(lane->context->hook->context, command->key);
     outcome->code = stored_code(result);

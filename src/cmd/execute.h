@@ -29,6 +29,11 @@ struct execute_value {
 void execute_store(struct lane *lane, const struct command *command, uint64_t hash,
     const struct execute_value *value, struct outcome *outcome);
 
+/* Counts a storage command of any protocol that has reached the store. `compared`: it had a
+ * CAS unique to compare. */
+void execute_count_store(struct lane *lane, bool compared, enum store_result result,
+    uint8_t slab_class);
+
 /* True: the value of this storage command may be received. False: it is over the limit;
  * a `set` or `ms` has removed the old value already. */
 bool execute_size_allowed(struct lane *lane, const struct command *command);

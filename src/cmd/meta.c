@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "cmd/execute.h"
 #include "proto/text_reply.h"
 
 /* What a comparison that must fail expects: no item has it, see store_write(). */
@@ -80,29 +81,6 @@ mode_of(const struct meta_command *meta)
 }
 
 static void
-count_store(struct lane *lane, bool compared, enum store_result result,
-    uint8_t slab_class)
-{
-    struct counters *counters = &lane->counters;
-    struct class_counters *of_class = class_of(lane, slab_class);
-
-    counter_add(&counters->cmd_meta, 1);
-    counter_add(&counters->cmd_set, 1);
-    counter_add(&of_class->cmd_set, 1);
-    if (!compared)
-        return;
-    if (result == STORE_OK) {
-        counter_add(&counters->cas_hits, 1);
-        counter_add(&of_class->cas_hits, 1);
-    } else if (result == STORE_EXISTS) {
-        counter_add(&counters->cas_badval, 1);
-        counter_add(&of_class->cas_badval, 1);
-    } else if (result == STORE_MISS) {
-        counter_add(&counters->cas_misses, 1);
-    }
-}
-
-static void
 set_conditions(
     struct store_write *write, const struct lane *lane, const struct meta_command *meta)
 {
@@ -154,7 +132,8 @@ meta_store(struct lane *lane, const struct command *command, uint64_t hash,
 
     set_conditions(&write, lane, meta);
     result = store_write(lane->store, lane->thread, &write, lane->now, &written);
-    count_store(
+    counter_add(&lane->counters.cmd_meta, 1);
+    execute_count_store(
         lane, write.compare && write.mode != STORE_ADD, result, written.slab_class);
     if (lane_detail(lane))
         lane->context->hook->detail_set(lane->context->hook->context, command->key);
