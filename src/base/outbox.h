@@ -3,7 +3,7 @@
  * outbox.h - the bytes of a reply on their way to a socket.
  *
  *   bytes   [ VALUE big 0 70000\r\n | \r\nEND\r\n ............ free ......... ]
- *   refs                           ^ at 19: 65512 bytes, then 4488 bytes
+ *   refs                           ^ at 19: 65472 bytes, then 4528 bytes
  *
  * Small replies are copied into `bytes`. A large value is not: a `struct
  * out_ref` says at which offset of `bytes` a run of foreign memory is to be sent.

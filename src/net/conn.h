@@ -74,8 +74,8 @@ void conn_check_idle(struct conn *conn);
 void conn_check_hold(struct hold *hold);
 
 /* Bytes a job may need in the worker's input: what was kept, and one read. */
-#define CONN_READ_SIZE 16384u
-#define CONN_KEPT_MAX  32768u
+#define CONN_READ_SIZE 24576u
+#define CONN_KEPT_MAX  40960u
 #define CONN_SPACE     (CONN_READ_SIZE + CONN_KEPT_MAX)
 
 #endif
