@@ -139,12 +139,13 @@ admit(struct net *net, int fd, unsigned listener)
     }
     struct worker *worker = &net->workers[acceptor->next_worker];
     acceptor->next_worker = (acceptor->next_worker + 1) % net->nworkers;
+    /* Before a worker has it, so that the client itself finds it counted. */
+    counter_add(&acceptor->total, 1);
     if (!worker_give(worker, fd, (uint8_t)listener)) {
         atomic_fetch_sub(&acceptor->clients, 1);
         close(fd);
         return;
     }
-    counter_add(&acceptor->total, 1);
     if (!options->maxconns_fast && atomic_load(&acceptor->clients) >= clients_max(net)) {
         pause_accepting(net);
         atomic_store(&acceptor->full, true);
