@@ -112,7 +112,7 @@ class Site:
             cache.incr("k")
         self.assertEqual(cache.get_or_set("k", "new"), "new")
         cache.set("short", 1, 1)
-        cache.set("long", 1, 1)
+        cache.set("long", 1, 4)
         self.assertTrue(cache.touch("long", 100))
         self.assertFalse(cache.touch("none", 100))
         time.sleep(2.1)
