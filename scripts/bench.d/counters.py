@@ -8,6 +8,7 @@ churn   two hundred counters with a TTL of a minute are bumped at intervals betw
 used    one key for each way of using a key, used every 5 ms, while new keys of the same size
         turn the cache over every few seconds: which uses keep a key in the cache?
 """
+import json
 import multiprocessing
 import random
 import subprocess
@@ -72,7 +73,7 @@ def churn_once(server, load, shape, seconds):
     keys = [f":1:rl:{i:032x}" for i in range(200)]
     mean = {k: 0.05 * 300 ** (i / (len(keys) - 1)) for i, k in enumerate(keys)}
     due = {k: time.monotonic() + chance.expovariate(1 / mean[k]) for k in keys}
-    created, bumps, lost, refused = {}, 0, 0, 0
+    created, bumps, lost, refused = {}, 0, [], 0
     argv = [load.program, "-p", str(server.port), "-o", "set", "-x", "churn-", "-D", "seq",
             "-k", "2000000000", "-c", "8", "-d", "16", "-t", str(seconds), *map(str, shape)]
     storm = subprocess.Popen(pinned(argv, LOAD_CORES), stdout=subprocess.PIPE)
@@ -87,26 +88,32 @@ def churn_once(server, load, shape, seconds):
         bumps += 1
         try:
             if client.add(key, 1, time=60):
-                lost += key in created and now - created[key] < 59
+                if key in created and now - created[key] < 59:
+                    lost.append(mean[key])
                 created[key] = now
             else:
                 client.incr(key)
         except pylibmc.NotFound:
-            lost += 1
+            lost.append(mean[key])
         except pylibmc.Error:
             refused += 1
-    storm.communicate()
+    stored = json.loads(storm.communicate()[0])["ops_per_s"]
     if not server.alive():
         raise Failure(f"{server.name} ended")
-    return {"bumps": bumps, "lost": lost, "refused": refused,
-            "evictions": int(server.stats()["evictions"])}
+    stats = server.stats()
+    # How long the cache lasts under this storm, and how often the lost were used.
+    return {"bumps": bumps, "lost": len(lost), "refused": refused, "storm": stored,
+            "turnover": int(stats["curr_items"]) / stored,
+            "shortest": min(lost) if lost else None}
 
 
 def churn(report, load, options):
     seconds = 10 if options.quick else 40
     report.table(f"200 counters in a storm of new keys, -m 64, {seconds} s",
-                 [("bumps", "bumps"), ("lost", "counters lost"), ("refused", "refused"),
-                  ("evictions", "evictions")])
+                 [("bumps", "bumps"), ("lost", "counters lost"),
+                  ("shortest", "used every s, most used of the lost"),
+                  ("turnover", "s to replace all items"), ("storm", "new keys/s"),
+                  ("refused", "refused")])
     for name, shape in SHAPES.items():
         results = {}
         for kind in options.kinds:
