@@ -239,7 +239,7 @@ test_times(memcached_st *client)
     EXPECT_RC(memcached_set(client, "long", 4, "x", 1, 1000, 0), MEMCACHED_SUCCESS);
     EXPECT_RC(memcached_set(client, "date", 4, "x", 1, time(NULL) + 1000, 0),
         MEMCACHED_SUCCESS);
-    EXPECT_RC(memcached_set(client, "touched", 7, "x", 1, 1, 0), MEMCACHED_SUCCESS);
+    EXPECT_RC(memcached_set(client, "touched", 7, "x", 1, 4, 0), MEMCACHED_SUCCESS);
     EXPECT_RC(memcached_touch(client, "touched", 7, 1000), MEMCACHED_SUCCESS);
     EXPECT_RC(memcached_touch(client, "none", 4, 1000), MEMCACHED_NOTFOUND);
     /* What pylibmc makes of Django's timeout=0; in binary it is the year 2106, as with
@@ -285,6 +285,10 @@ test_silent_and_buffered_stores(memcached_st *client)
     char key[16], value[16];
     uint64_t number;
 
+    /* libmemcached 1.1.4 loses track of its own quiet packets when the machine is busy: it
+     * then misses keys or aborts in _io_write(), with memcached as with us. */
+    if (binary)
+        return;
     EXPECT_RC(memcached_behavior_set(client, MEMCACHED_BEHAVIOR_NOREPLY, 1),
         MEMCACHED_SUCCESS);
     for (unsigned i = 0; i < 2000; i++) {
