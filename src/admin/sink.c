@@ -27,7 +27,8 @@ stat_prefix_none(struct stat_sink *sink)
 }
 
 static void
-put_field(struct stat_sink *sink, const char *name, const char *value, size_t len)
+put_field(struct stat_sink *sink, const char *name, enum stat_type type, const char *value,
+    size_t len)
 {
     char full_name[STAT_NAME_MAX];
     int name_len = snprintf(full_name, sizeof full_name, "%s%s", sink->prefix, name);
@@ -38,6 +39,7 @@ put_field(struct stat_sink *sink, const char *name, const char *value, size_t le
         return;
     if (len > STAT_VALUE_MAX)
         len = STAT_VALUE_MAX;
+    sink->type = type;
     sink->field(sink, slice_of(full_name, (size_t)name_len), slice_of(value, len));
 }
 
@@ -56,7 +58,7 @@ put_number(struct stat_sink *sink, const char *name, const char *format, ...)
     va_end(args);
     assert(len > 0);
     assert((size_t)len < sizeof text);
-    put_field(sink, name, text, (size_t)len);
+    put_field(sink, name, STAT_TYPE_NUMBER, text, (size_t)len);
 }
 
 void
@@ -74,7 +76,12 @@ stat_i64(struct stat_sink *sink, const char *name, int64_t value)
 void
 stat_octal(struct stat_sink *sink, const char *name, uint64_t value)
 {
-    put_number(sink, name, "%" PRIo64, value);
+    char text[NUMBER_MAX];
+    int len = snprintf(text, sizeof text, "%" PRIo64, value);
+
+    assert(len > 0);
+    assert((size_t)len < sizeof text);
+    put_field(sink, name, STAT_TYPE_TEXT, text, (size_t)len);
 }
 
 void
@@ -82,19 +89,19 @@ stat_text(struct stat_sink *sink, const char *name, const char *value)
 {
     if (value == NULL)
         value = "NULL";
-    put_field(sink, name, value, strlen(value));
+    put_field(sink, name, STAT_TYPE_TEXT, value, strlen(value));
 }
 
 void
 stat_flag(struct stat_sink *sink, const char *name, bool value)
 {
-    stat_text(sink, name, value ? "1" : "0");
+    put_field(sink, name, STAT_TYPE_NUMBER, value ? "1" : "0", 1);
 }
 
 void
 stat_yes(struct stat_sink *sink, const char *name, bool value)
 {
-    stat_text(sink, name, value ? "yes" : "no");
+    put_field(sink, name, STAT_TYPE_YES, value ? "yes" : "no", value ? 3 : 2);
 }
 
 void
@@ -144,7 +151,7 @@ text_end(struct stat_sink *sink)
 void
 text_sink_init(struct text_sink *text, struct outbox *out)
 {
-    *text = (struct text_sink){ .sink = { text_field, text_end, false, "" }, .out = out };
+    *text = (struct text_sink){ .sink = { .field = text_field, .end = text_end }, .out = out };
 }
 
 static void
@@ -176,7 +183,7 @@ form_sink_init(struct form_sink *sink, struct outbox *out, const struct admin_fo
     uint32_t tag)
 {
     *sink = (struct form_sink){
-        .sink = { form_field, form_end, false, "" },
+        .sink = { .field = form_field, .end = form_end },
         .out = out,
         .form = form,
         .tag = tag,

@@ -23,6 +23,9 @@
 /* Longest text field() is given as a name. */
 #define STAT_NAME_MAX 96u
 
+/* What a value is, for forms that can tell a number from a text. */
+enum stat_type { STAT_TYPE_NUMBER, STAT_TYPE_TEXT, STAT_TYPE_YES };
+
 struct stat_sink {
     /* One field; the slices are borrowed for the call. */
     void (*field)(struct stat_sink *sink, struct slice name, struct slice value);
@@ -30,6 +33,7 @@ struct stat_sink {
     void (*end)(struct stat_sink *sink);
     bool full;
     char prefix[32]; /* put before every name: "items:3:" */
+    enum stat_type type; /* of the field that is being put */
 };
 
 /* Puts `kind` and a number before the names that follow: "items:3:"; or nothing more. */
