@@ -102,6 +102,9 @@ libmain_a_SOURCES = \
 	src/main/cyrus.h \
 	src/main/notify.c src/main/notify.h \
 	src/main/process.c src/main/process.h \
+	src/main/sandbox.c src/main/sandbox.h \
+	src/main/sandbox_calls.c \
+	src/main/sandbox_paths.c \
 	src/main/serve.c src/main/serve.h \
 	src/main/upkeep.c src/main/upkeep.h
 
@@ -112,4 +115,4 @@ endif
 bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
 larder_LDADD = libmain.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
-	$(EVENT_LIBS) $(XXHASH_LIBS) $(SASL_LIBS)
+	$(EVENT_LIBS) $(XXHASH_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)

@@ -242,3 +242,12 @@ TESTS += tests/fuzz/fuzz_session
 EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
 tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
+
+# main: the confinement
+if HAVE_CHECK
+check_PROGRAMS += tests/main/check_sandbox
+TESTS += tests/main/check_sandbox
+endif
+tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
+tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIBS)

@@ -56,6 +56,7 @@ struct admin_parts {
     const struct clock *clock;
     const char *version;           /* "1.6.45-larder1.0.0" */
     const char *libevent_version;
+    const char *sandbox; /* layers in force; set before the first thread starts */
 
     void *context; /* given to the functions; any worker may call them, at any time */
     /* Adds the counters of all workers, those that ended included, to zeroed `sum`. */

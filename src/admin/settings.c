@@ -20,6 +20,22 @@ protocol_name(enum protocol_choice protocol)
     return "auto-negotiate";
 }
 
+static const char *
+sandbox_name(enum sandbox_mode mode)
+{
+    switch (mode) {
+    case SANDBOX_OFF:
+        return "off";
+    case SANDBOX_LOG:
+        return "log";
+    case SANDBOX_STRICT:
+        return "strict";
+    case SANDBOX_ON:
+        break;
+    }
+    return "on";
+}
+
 static bool
 listens_to_many(const struct options *options)
 {

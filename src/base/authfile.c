@@ -216,6 +216,12 @@ authfile_close(struct authfile *authfile)
     free(authfile);
 }
 
+const char *
+authfile_path(const struct authfile *authfile)
+{
+    return authfile->path;
+}
+
 bool
 authfile_reload(struct authfile *authfile, char why[AUTHFILE_WHY_MAX])
 {

@@ -30,6 +30,9 @@ struct authfile *authfile_open(const char *path, char why[AUTHFILE_WHY_MAX]);
 /* Nobody may be inside authfile_check(). */
 void authfile_close(struct authfile *authfile);
 
+/* Its absolute path; borrowed, as long as `authfile` is. */
+const char *authfile_path(const struct authfile *authfile);
+
 /* Reads the file again. False: the old table stays and `why` says what is the matter. One
  * thread at a time; others may be checking. */
 bool authfile_reload(struct authfile *authfile, char why[AUTHFILE_WHY_MAX]);

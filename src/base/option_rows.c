@@ -162,6 +162,13 @@ const struct option_row option_words[] = {
     FLAG(0, "no_lru_crawler", lru_crawler, false, "reclaim them only on access"),
     FLAG(0, "track_sizes", track_sizes, true, "count item sizes for stats sizes"),
 
+    GROUP("Words of -o: confinement"),
+    OTHER(0, "sandbox", option_set_sandbox, "word",
+        "what serving does not need is refused (on), ends the process (strict), is "
+        "allowed and logged by the kernel (log), or is allowed (off)"),
+    OTHER(0, "drop_privileges", option_set_sandbox, NULL, "sandbox=on"),
+    OTHER(0, "no_drop_privileges", option_set_sandbox, NULL, "sandbox=off"),
+
     GROUP("Words of -o: accepted and shown, for machinery that Larder does without"),
     { .name = "slab_automove", .kind = OPTION_OTHER, .set = option_set_automove,
         .optional = true, .idle = true, .argument = "num", .help = "0, 1 or 2" },
@@ -220,10 +227,6 @@ const struct option_row option_words[] = {
         .max = UINT32_MAX / 1024 / 1024,
         .offset = offsetof(struct options, read_buf_mem_limit), .argument = "MiB",
         .help = "buffers are bounded without it" },
-    { IDLE .name = "drop_privileges", .kind = OPTION_FLAG, .value = true,
-        .offset = offsetof(struct options, drop_privileges), .help = "" },
-    { .name = "no_drop_privileges", .kind = OPTION_FLAG, .value = false,
-        .offset = offsetof(struct options, drop_privileges), .help = "(default)" },
     { IDLE .name = "relaxed_privileges", .kind = OPTION_FLAG, .value = true,
         .offset = offsetof(struct options, relaxed_privileges), .help = "" },
     OTHER(0, "resp_obj_mem_limit", option_set_retired, NULL, "retired"),

@@ -88,6 +88,7 @@ int option_set_slab_sizes(struct options *, const struct option_row *, const cha
 int option_set_hash(struct options *, const struct option_row *, const char *);
 int option_set_temporary_ttl(struct options *, const struct option_row *, const char *);
 int option_set_no_modern(struct options *, const struct option_row *, const char *);
+int option_set_sandbox(struct options *, const struct option_row *, const char *);
 int option_set_retired(struct options *, const struct option_row *, const char *);
 int option_set_hash_power(struct options *, const struct option_row *, const char *);
 

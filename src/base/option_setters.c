@@ -391,6 +391,26 @@ option_set_no_modern(struct options *options, const struct option_row *row,
     return OPTIONS_GO_ON;
 }
 
+/* And memcached's two words for the same. */
+int
+option_set_sandbox(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    static const char *const words[] = { [SANDBOX_OFF] = "off", [SANDBOX_LOG] = "log",
+        [SANDBOX_ON] = "on", [SANDBOX_STRICT] = "strict" };
+
+    if (row->argument == NULL)
+        text = strncmp(row->name, "no_", 3) == 0 ? "off" : "on";
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            options->sandbox = (enum sandbox_mode)i;
+            return OPTIONS_GO_ON;
+        }
+    }
+    fprintf(stderr, "Unknown sandbox option (off, log, on, strict): \"%s\"\n", text);
+    return OPTIONS_BAD_VALUE;
+}
+
 int
 option_set_retired(struct options *options, const struct option_row *row,
     const char *text)

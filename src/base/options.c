@@ -49,6 +49,7 @@ options_init(struct options *options)
         .warm_max_factor = 2.0,
         .temporary_ttl = 61,
         .partial_timeout = 30,
+        .sandbox = SANDBOX_ON,
         .slab_chunk_max = 512u << 10,
         .watcher_logbuf_size = 256u << 10,
         .worker_logbuf_size = 64u << 10,

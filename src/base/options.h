@@ -15,6 +15,10 @@
 
 enum protocol_choice { PROTOCOL_AUTO, PROTOCOL_ASCII, PROTOCOL_BINARY };
 
+/* What becomes of system calls that serving does not need: allowed; allowed, and written
+ * to the kernel's audit log; refused; the end of the process. */
+enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ON, SANDBOX_STRICT };
+
 struct options {
     int port;             /* -p; 0: no TCP listener, -1: any free port */
     int udp_port;         /* -U; 0: off */
@@ -81,7 +85,7 @@ struct options {
     uint32_t watcher_logbuf_size, worker_logbuf_size; /* bytes */
     uint32_t read_buf_mem_limit; /* bytes */
     bool track_sizes;
-    bool drop_privileges;
+    enum sandbox_mode sandbox;
     bool relaxed_privileges;
     uint32_t sock_cookie_id;
     char *idle_words;     /* -o words given that have no effect here, by commas; or NULL */

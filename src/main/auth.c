@@ -80,6 +80,27 @@ auth_start(struct auth *auth)
     return auth->cyrus == NULL ? STATUS_FAILURE : 0;
 }
 
+int
+auth_start_threads(struct auth *auth)
+{
+    if (auth->cyrus == NULL || cyrus_start(auth->cyrus))
+        return 0;
+    fprintf(stderr, "Error initializing sasl: no thread\n");
+    return STATUS_FAILURE;
+}
+
+bool
+auth_is_foreign(const struct auth *auth)
+{
+    return auth->hook.way == AUTH_BY_SASL && auth->passwords == NULL;
+}
+
+const char *
+auth_path(const struct auth *auth)
+{
+    return auth->passwords == NULL ? NULL : authfile_path(auth->passwords);
+}
+
 void
 auth_close(struct auth *auth)
 {

@@ -57,6 +57,7 @@ struct auth_talk {
 
 struct cyrus {
     struct authfile *passwords; /* NULL: helpers */
+    char *host; /* this machine's name; NULL: not known yet, the library looks it up */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct auth_talk *first, **last;
@@ -157,8 +158,8 @@ has_conn(struct auth_talk *talk)
 
     if (talk->conn != NULL)
         return true;
-    if (sasl_server_new(SERVICE_NAME, NULL, NULL, NULL, NULL, NULL, 0, &talk->conn) !=
-        SASL_OK) {
+    if (sasl_server_new(SERVICE_NAME, talk->cyrus->host, NULL, NULL, NULL, NULL, 0,
+            &talk->conn) != SASL_OK) {
         talk->conn = NULL;
         return false;
     }
@@ -394,8 +395,8 @@ set_callbacks(struct cyrus *cyrus)
     assert(at <= cyrus->callbacks + sizeof cyrus->callbacks / sizeof *cyrus->callbacks);
 }
 
-static bool
-start_helpers(struct cyrus *cyrus)
+bool
+cyrus_start(struct cyrus *cyrus)
 {
     while (cyrus->passwords == NULL && cyrus->nhelpers < HELPERS) {
         if (pthread_create(&cyrus->helpers[cyrus->nhelpers], NULL, help, cyrus) != 0)
@@ -405,13 +406,18 @@ start_helpers(struct cyrus *cyrus)
     return true;
 }
 
-/* Would any client find a way in? */
+/* Would any client find a way in? Keeps the machine's name as the library finds it: left to
+ * itself it asks the name service for each client, and a worker waits for that. */
 static bool
 has_mechanism(struct cyrus *cyrus)
 {
     struct auth_talk talk = { .cyrus = cyrus };
     bool found = talk_mechanisms(&talk).len > 0;
+    const void *host = NULL;
 
+    if (talk.conn != NULL && sasl_getprop(talk.conn, SASL_SERVERFQDN, &host) == SASL_OK &&
+        host != NULL)
+        cyrus->host = strdup(host);
     if (talk.conn != NULL)
         sasl_dispose(&talk.conn);
     return found;
@@ -434,9 +440,9 @@ cyrus_open(struct authfile *passwords, struct auth_hook *hook)
     set_callbacks(cyrus);
     sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
     said = sasl_server_init(cyrus->callbacks, SERVICE_NAME);
-    if (said != SASL_OK || !start_helpers(cyrus)) {
+    if (said != SASL_OK) {
         fprintf(stderr, "Error initializing sasl: %s\n",
-            said != SASL_OK ? sasl_errstring(said, NULL, NULL) : "no thread");
+            sasl_errstring(said, NULL, NULL));
         cyrus_close(cyrus);
         return NULL;
     }
@@ -462,6 +468,7 @@ cyrus_close(struct cyrus *cyrus)
     while (cyrus->nhelpers > 0)
         pthread_join(cyrus->helpers[--cyrus->nhelpers], NULL);
     sasl_server_done();
+    free(cyrus->host);
     pthread_cond_destroy(&cyrus->wake);
     pthread_mutex_destroy(&cyrus->lock);
     free(cyrus);

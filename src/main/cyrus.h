@@ -18,6 +18,8 @@ struct cyrus;
  * says. `passwords` is borrowed. NULL: the reason was printed.
  */
 struct cyrus *cyrus_open(struct authfile *passwords, struct auth_hook *hook_out);
+/* Starts its threads, if it needs any. False: it can't. */
+bool cyrus_start(struct cyrus *cyrus);
 /* No talk is in use any more. */
 void cyrus_close(struct cyrus *cyrus);
 #else
@@ -28,6 +30,13 @@ cyrus_open(struct authfile *passwords, struct auth_hook *hook)
     (void)passwords;
     (void)hook;
     return NULL;
+}
+
+static inline bool
+cyrus_start(struct cyrus *cyrus)
+{
+    (void)cyrus;
+    return false;
 }
 
 static inline void

@@ -30,6 +30,7 @@
 #include "main/auth.h"
 #include "main/notify.h"
 #include "main/process.h"
+#include "main/sandbox.h"
 #include "main/upkeep.h"
 #include "net/net.h"
 #include "store/store.h"
@@ -57,6 +58,7 @@ struct server {
     struct event signals;
     int signal_fd;
     struct net *net;
+    char sandbox[SANDBOX_LAYERS_MAX]; /* what is in force */
 };
 
 /* ---- What the administration may ask ------------------------------------------------- */
@@ -284,6 +286,7 @@ make_service(struct server *server)
         .clock = &server->clock,
         .version = OPTIONS_VERSION,
         .libevent_version = event_get_version(),
+        .sandbox = server->sandbox,
         .context = server,
         .counts = tell_counts,
         .connections = tell_connections,
@@ -343,9 +346,32 @@ make_net(struct server *server)
     return net_listen(server->net);
 }
 
+/* Whatever is opened, read or removed from here on has to be named here. */
+static int
+confine(struct server *server)
+{
+    const struct options *options = server->options;
+    struct sandbox_needs needs = {
+        .mode = options->sandbox,
+        .foreign_logins = server->auth != NULL && auth_is_foreign(server->auth),
+        .lock_memory = options->lock_memory,
+    };
+
+    if (server->auth != NULL)
+        sandbox_will_read(&needs, auth_path(server->auth));
+    sandbox_will_remove(&needs, options->unix_socket);
+    if (options->daemonize)
+        sandbox_will_remove(&needs, options->pid_file);
+    return sandbox_enter(&needs, server->sandbox);
+}
+
+/* Threads have the confinement of the one that starts them. */
 static int
 start_threads(struct server *server)
 {
+    int status = server->auth == NULL ? 0 : auth_start_threads(server->auth);
+    if (status != 0)
+        return status;
     server->upkeep = upkeep_start(server->store, &server->clock);
     if (server->upkeep == NULL) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(errno));
@@ -398,10 +424,13 @@ serve(struct options *options)
     /* Behind the store: under a limit on locked memory, what is reserved after a lock on all
      * that is to come would be refused, and with it the start. */
     process_lock_memory(options);
-    if ((status = make_service(&server)) != 0 || (status = make_net(&server)) != 0 ||
-        (status = start_threads(&server)) != 0)
+    if ((status = make_service(&server)) != 0 || (status = make_net(&server)) != 0)
         goto out;
     process_write_pid(options);
+    if ((status = confine(&server)) != 0 || (status = start_threads(&server)) != 0) {
+        process_remove_pid(options);
+        goto out;
+    }
     log_line(LOG_NOTICE, "%s %s serves, port %d, %d workers", PACKAGE_NAME,
         OPTIONS_VERSION, net_port(server.net), options->threads);
     notify_manager("READY=1");

@@ -6,10 +6,11 @@
         talk.send(b"version\r\n")
         talk.expect(b"VERSION 1.6.45-larder1.0.0\r\n")
 
-The binary is $LARDER (default ./larder). With $PEER set another memcached-protocol server
-is run in its place ($PEER names it; a plain 1 means memcached), to tell a wrong test from
-a wrong server. Leaving the block stops the server with SIGTERM and asserts that it exits
-with status 0 and without a sanitizer's report. Every wait has an end.
+The binary is $LARDER (default ./larder); what $LARDER_SERVER_OPTIONS has comes behind a
+test's own options. With $PEER set another memcached-protocol server is run in its place
+($PEER names it; a plain 1 means memcached), to tell a wrong test from a wrong server.
+Leaving the block stops the server with SIGTERM and asserts that it exits with status 0 and
+without a sanitizer's report. Every wait has an end.
 """
 import os
 import re
@@ -99,7 +100,7 @@ class Server:
     def command(self, port):
         user = ["-u", "root"] if os.geteuid() == 0 else []
         return [binary(), *user, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-                *self.options]
+                *self.options, *os.environ.get("LARDER_SERVER_OPTIONS", "").split()]
 
     def _start(self):
         """True once it answers; False if somebody else took the port."""
