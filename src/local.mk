@@ -10,6 +10,8 @@ libbase_a_SOURCES = \
 	src/base/clock.c src/base/clock.h \
 	src/base/counters.c src/base/counters.def src/base/counters.h \
 	src/base/hash.c src/base/hash.h \
+	src/base/hotkeys.c src/base/hotkeys.h \
+	src/base/latency.c src/base/latency.h \
 	src/base/lock.h \
 	src/base/log.c src/base/log.h \
 	src/base/num.c src/base/num.h \
@@ -21,6 +23,7 @@ libbase_a_SOURCES = \
 	src/base/options.c src/base/options.h \
 	src/base/outbox.h \
 	src/base/racy.h \
+	src/base/sample.h \
 	src/base/service.h \
 	src/base/slice.h \
 	src/base/stream.h
@@ -62,8 +65,10 @@ libcmd_a_SOURCES = \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
 	src/cmd/login.c \
+	src/cmd/measure.c src/cmd/measure.h \
 	src/cmd/meta.c src/cmd/meta.h \
 	src/cmd/meta_get.c \
+	src/cmd/notice.c src/cmd/notice.h \
 	src/cmd/retrieve.c \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \
@@ -95,6 +100,7 @@ libadmin_a_SOURCES = \
 	src/admin/sink.c src/admin/sink.h \
 	src/admin/sizes.c \
 	src/admin/stats.c src/admin/stats.h \
+	src/admin/traffic.c \
 	src/admin/tunables.c src/admin/tunables.h \
 	src/admin/words.c src/admin/words.h
 libmain_a_SOURCES = \

@@ -39,6 +39,21 @@ admin_destroy(struct admin *admin)
 }
 
 void
+admin_latency(struct admin *admin, struct latency_counts *counts_out)
+{
+    baseline_latency(&admin->baseline, &admin->parts, counts_out);
+}
+
+bool
+admin_hotkeys(struct admin *admin, struct hotkeys_top *top_out)
+{
+    const struct admin_parts *parts = &admin->parts;
+
+    memset(top_out, 0, sizeof *top_out);
+    return parts->hotkeys == NULL || parts->hotkeys(parts->context, top_out);
+}
+
+void
 ask_reply(struct ask *ask, const char *line)
 {
     if (ask->request->form != NULL) {

@@ -17,6 +17,8 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/hotkeys.h"
+#include "base/latency.h"
 #include "base/options.h"
 #include "cmd/admin_hook.h"
 #include "store/store.h"
@@ -61,6 +63,12 @@ struct admin_parts {
     void *context; /* given to the functions; any worker may call them, at any time */
     /* Adds the counters of all workers, those that ended included, to zeroed `sum`. */
     void (*counts)(void *context, struct counts *sum);
+    /* The histograms of all workers since the start; NULL: nothing is measured. */
+    void (*latency)(void *context, struct latency_counts *counts_out);
+    /* The hot keys of all workers (false: out of memory), and forgetting them; NULL: nobody
+     * looks for them. */
+    bool (*hotkeys)(void *context, struct hotkeys_top *top_out);
+    void (*hotkeys_reset)(void *context);
     void (*connections)(void *context, struct conn_figures *figures_out);
     /* Shows open connections and listeners, in any order: at least the CONN_WALK_MIN with
      * the lowest descriptors from `fd_min` on, or all if there are fewer. Others may be
@@ -79,6 +87,16 @@ struct admin;
 struct admin *admin_create(const struct admin_parts *parts);
 /* No session may use its hook any more, no stream of it may be open. */
 void admin_destroy(struct admin *admin);
+
+/* The histograms of all workers since the last `stats reset`, zeroes if nothing is
+ * measured. `latency_sample` of the options says which part of all commands they hold. Any
+ * thread. */
+void admin_latency(struct admin *admin, struct latency_counts *counts_out);
+
+/* The hot keys of all workers; an empty ranking if nobody looks for them. False: out of
+ * memory. Any thread. */
+bool admin_hotkeys(struct admin *admin, struct hotkeys_top *top_out)
+    __attribute__((warn_unused_result));
 
 /* The hook for sessions; valid as long as `admin` is. */
 void admin_hook(struct admin *admin, struct admin_hook *hook_out);

@@ -82,6 +82,8 @@ baseline_reset(struct baseline *baseline, const struct admin_parts *parts)
     read_figures(parts, &baseline->figures);
     for (unsigned id = 1; id <= store_classes(parts->store); id++)
         store_class_totals(parts->store, id, now, &baseline->classes[id]);
+    if (parts->latency != NULL)
+        parts->latency(parts->context, &baseline->latency);
     pthread_mutex_unlock(&baseline->lock);
 }
 
@@ -127,4 +129,17 @@ baseline_class(struct baseline *baseline, const struct admin_parts *parts,
     counts_subtract(&counts, &baseline->figures.counts);
     pthread_mutex_unlock(&baseline->lock);
     *counts_out = counts.classes[id];
+}
+
+void
+baseline_latency(struct baseline *baseline, const struct admin_parts *parts,
+    struct latency_counts *counts_out)
+{
+    memset(counts_out, 0, sizeof *counts_out);
+    if (parts->latency == NULL)
+        return;
+    pthread_mutex_lock(&baseline->lock);
+    parts->latency(parts->context, counts_out);
+    latency_subtract(counts_out, &baseline->latency);
+    pthread_mutex_unlock(&baseline->lock);
 }

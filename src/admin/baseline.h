@@ -24,6 +24,7 @@ struct baseline {
                            * reader sees counters older than the baseline */
     struct figures figures;
     struct store_class_totals classes[SLAB_CLASSES_MAX];
+    struct latency_counts latency;
 };
 
 void baseline_init(struct baseline *baseline);
@@ -39,5 +40,9 @@ void baseline_figures(struct baseline *baseline, const struct admin_parts *parts
 /* The same for one slab class. */
 void baseline_class(struct baseline *baseline, const struct admin_parts *parts,
     unsigned id, struct store_class_totals *totals_out, struct class_counts *counts_out);
+
+/* The histograms since the last reset; zeroes if nothing is measured. */
+void baseline_latency(struct baseline *baseline, const struct admin_parts *parts,
+    struct latency_counts *counts_out);
 
 #endif

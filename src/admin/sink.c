@@ -21,6 +21,15 @@ stat_prefix(struct stat_sink *sink, const char *kind, unsigned number)
 }
 
 void
+stat_prefix_text(struct stat_sink *sink, const char *kind)
+{
+    int len = snprintf(sink->prefix, sizeof sink->prefix, "%s:", kind);
+
+    assert(len >= 0);
+    assert((size_t)len < sizeof sink->prefix);
+}
+
+void
 stat_prefix_none(struct stat_sink *sink)
 {
     sink->prefix[0] = '\0';

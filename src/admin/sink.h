@@ -38,6 +38,7 @@ struct stat_sink {
 
 /* Puts `kind` and a number before the names that follow: "items:3:"; or nothing more. */
 void stat_prefix(struct stat_sink *sink, const char *kind, unsigned number);
+void stat_prefix_text(struct stat_sink *sink, const char *kind); /* "get:" */
 void stat_prefix_none(struct stat_sink *sink);
 
 void stat_u64(struct stat_sink *sink, const char *name, uint64_t value);

@@ -9,6 +9,8 @@ reset(struct ask *ask)
 {
     baseline_reset(&ask->admin->baseline, &ask->admin->parts);
     prefix_reset(ask->admin->prefixes);
+    if (ask->admin->parts.hotkeys_reset != NULL)
+        ask->admin->parts.hotkeys_reset(ask->admin->parts.context);
     ask_done(ask, "RESET");
 }
 
@@ -49,6 +51,10 @@ stats_run(struct ask *ask)
         report_start(ask, conns_step);
     else if (words_is(words, 0, "sizes"))
         sizes_run(ask);
+    else if (words_is(words, 0, "latency"))
+        latency_run(ask);
+    else if (words_is(words, 0, "hotkeys"))
+        hotkeys_run(ask);
     else if (words_is(words, 0, "reset"))
         reset(ask);
     else if (words_is(words, 0, "detail"))

@@ -18,6 +18,10 @@ bool classes_items_step(struct report *report, struct stat_sink *sink);
 bool classes_slabs_step(struct report *report, struct stat_sink *sink);
 bool conns_step(struct report *report, struct stat_sink *sink);
 
+/* `stats latency` and `stats hotkeys`, from figures that are merged when asked. */
+void latency_run(struct ask *ask);
+void hotkeys_run(struct ask *ask);
+
 /* `stats sizes`: counts item sizes by a walk over the store, when asked. */
 void sizes_run(struct ask *ask);
 

@@ -33,6 +33,14 @@ clock_micros(void)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+uint64_t
+clock_nanos(void)
+{
+    struct timespec ts = read_clock(CLOCK_MONOTONIC);
+
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 int64_t
 clock_to_unix(uint32_t seconds, uint32_t now)
 {

@@ -29,6 +29,9 @@ uint32_t clock_seconds(const struct clock *clock);
 /* CLOCK_MONOTONIC in microseconds, for intervals. */
 uint64_t clock_micros(void);
 
+/* The same in nanoseconds. */
+uint64_t clock_nanos(void);
+
 /* The wall clock's second that `seconds` stand for, when the server's clock shows `now`;
  * taken from the wall clock as it is now. */
 int64_t clock_to_unix(uint32_t seconds, uint32_t now);

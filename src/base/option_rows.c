@@ -162,6 +162,12 @@ const struct option_row option_words[] = {
     FLAG(0, "no_lru_crawler", lru_crawler, false, "reclaim them only on access"),
     FLAG(0, "track_sizes", track_sizes, true, "count item sizes for stats sizes"),
 
+    GROUP("Words of -o: observing"),
+    U32("latency_sample", latency_sample, 1, 1000000,
+        "measure one turn of a worker in so many, for stats latency; 0: none"),
+    U32("hotkeys_sample", hotkeys_sample, 1, 1000000,
+        "look for hot keys in one turn in so many, for stats hotkeys; 0: in none"),
+
     GROUP("Words of -o: confinement"),
     OTHER(0, "sandbox", option_set_sandbox, "word",
         "what serving does not need is refused (on), ends the process (strict), is "

@@ -49,6 +49,8 @@ options_init(struct options *options)
         .warm_max_factor = 2.0,
         .temporary_ttl = 61,
         .partial_timeout = 30,
+        .latency_sample = 16,
+        .hotkeys_sample = 64,
         .sandbox = SANDBOX_ON,
         .slab_chunk_max = 512u << 10,
         .watcher_logbuf_size = 256u << 10,

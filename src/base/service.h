@@ -103,6 +103,13 @@ struct service {
 
     /* Bytes sent over a connection that is refused: limit reached. */
     const char *full_reply;
+
+    /* Measuring. Some groups are measured: measure(lane, true) before the first took() or
+     * filled() of one, measure(lane, false) behind its last. In between answered() comes
+     * after each time that output was handed to the kernel: what ran since the last call
+     * has taken `ns` nanoseconds since its bytes were read. NULL: nobody wants to know. */
+    void (*measure)(void *lane, bool on);
+    void (*answered)(void *lane, uint64_t ns);
 };
 
 #endif

@@ -183,8 +183,8 @@ run_stat(struct turn *turn, const struct packet *packet, struct slice key)
 {
     /* Exactly these, apart from none at all; a blank more is another name. */
     static const struct slice names[] = { { "settings", 8 }, { "items", 5 },
-        { "slabs", 5 }, { "sizes", 5 }, { "reset", 5 }, { "detail on", 9 },
-        { "detail off", 10 }, { "detail dump", 11 } };
+        { "slabs", 5 }, { "sizes", 5 }, { "latency", 7 }, { "hotkeys", 7 },
+        { "reset", 5 }, { "detail on", 9 }, { "detail off", 10 }, { "detail dump", 11 } };
     bool known = key.len == 0;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

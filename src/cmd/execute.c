@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "cmd/notice.h"
 
 /* A CAS unique that no item has: with it a comparison finds a key but never equality. */
 #define CAS_NEVER 0u
@@ -125,8 +126,8 @@ execute_store(struct lane *lane, const struct command *command, uint64_t hash,
     execute_count_store(lane, is_swap(command), result, written.slab_class);
     if (result == STORE_NO_MEMORY)
         counter_add(&lane->counters.store_no_memory, 1);
-    if (lane_detail(lane))
-        lane->context->hook->detail_set(lane->context->hook->context, command->key);
+    if (lane->notice != 0)
+        notice_set(lane, command->key, hash, command->value_len);
     outcome->code = stored_code(result);
     outcome->cas = written.cas;
 }
@@ -183,6 +184,8 @@ execute_arith(struct lane *lane, const struct command *command, uint64_t hash,
     enum store_result result =
         store_arith(lane->store, lane->thread, &arith, lane->now, &summed);
 
+    if (lane->notice != 0)
+        notice_use(lane, command->key, hash);
     if (result == STORE_OK) {
         struct class_counters *of_class = class_of(lane, summed.slab_class);
 
@@ -212,8 +215,8 @@ execute_delete(struct lane *lane, const struct command *command, uint64_t hash,
     enum store_result result = store_delete(lane->store, lane->thread, command->key, hash,
         command->compare, expected(lane, command->cas), lane->now, &slab_class);
 
-    if (lane_detail(lane))
-        lane->context->hook->detail_delete(lane->context->hook->context, command->key);
+    if (lane->notice != 0)
+        notice_delete(lane, command->key, hash);
     if (result == STORE_OK) {
         counter_add(&lane->counters.delete_hits, 1);
         counter_add(&class_of(lane, slab_class)->delete_hits, 1);
@@ -237,6 +240,8 @@ execute_touch(struct lane *lane, const struct command *command, uint64_t hash,
     };
     struct store_view view;
 
+    if (lane->notice != 0)
+        notice_use(lane, command->key, hash);
     if (execute_find(lane, &find, &view)) {
         counter_add(&lane->counters.touch_hits, 1);
         counter_add(&class_of(lane, view.slab_class)->touch_hits, 1);
@@ -313,8 +318,8 @@ execute_count_hit(struct lane *lane, const struct execute_find *find,
         counter_add(&counters->get_hits, 1);
         counter_add(&of_class->get_hits, 1);
     }
-    if (lane_detail(lane))
-        lane->context->hook->detail_get(lane->context->hook->context, find->key, true);
+    if (lane->notice != 0)
+        notice_get(lane, find->key, find->hash, true, view->value_len);
 }
 
 void
@@ -329,6 +334,6 @@ execute_count_miss(struct lane *lane, const struct execute_find *find,
         counter_add(&counters->get_expired, 1);
     else if (view->miss == STORE_FLUSHED)
         counter_add(&counters->get_flushed, 1);
-    if (lane_detail(lane))
-        lane->context->hook->detail_get(lane->context->hook->context, find->key, false);
+    if (lane->notice != 0)
+        notice_get(lane, find->key, find->hash, false, 0);
 }

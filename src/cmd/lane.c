@@ -21,8 +21,12 @@ cmd_init(struct cmd_context *context)
     assert(strlen(context->version) <= CMD_VERSION_MAX);
     context->lanes = NULL;
     context->retired = calloc(1, sizeof *context->retired);
-    if (context->retired == NULL)
+    context->latency_retired = calloc(1, sizeof *context->latency_retired);
+    if (context->retired == NULL || context->latency_retired == NULL) {
+        free(context->retired);
+        free(context->latency_retired);
         return false;
+    }
     pthread_mutex_init(&context->lanes_lock, NULL);
     return true;
 }
@@ -33,7 +37,9 @@ cmd_fini(struct cmd_context *context)
     assert(context->lanes == NULL);
     pthread_mutex_destroy(&context->lanes_lock);
     free(context->retired);
+    free(context->latency_retired);
     context->retired = NULL;
+    context->latency_retired = NULL;
 }
 
 void
@@ -46,6 +52,73 @@ cmd_counts(struct cmd_context *context, struct counts *counts)
     pthread_mutex_unlock(&context->lanes_lock);
 }
 
+void
+cmd_latency(struct cmd_context *context, struct latency_counts *counts)
+{
+    pthread_mutex_lock(&context->lanes_lock);
+    *counts = *context->latency_retired;
+    for (struct lane *lane = context->lanes; lane != NULL; lane = lane->next)
+        if (lane->latency != NULL)
+            latency_sum(lane->latency, counts);
+    pthread_mutex_unlock(&context->lanes_lock);
+}
+
+bool
+cmd_hotkeys(struct cmd_context *context, struct hotkeys_top *top_out)
+{
+    uint32_t now = clock_seconds(context->clock);
+    struct hotkeys_merge *merge;
+    unsigned n = 0;
+
+    pthread_mutex_lock(&context->lanes_lock);
+    for (struct lane *lane = context->lanes; lane != NULL; lane = lane->next)
+        n += lane->hotkeys != NULL;
+    merge = hotkeys_merge_begin(n);
+    for (struct lane *lane = context->lanes; lane != NULL; lane = lane->next)
+        if (merge != NULL && lane->hotkeys != NULL)
+            hotkeys_merge_add(merge, lane->hotkeys, now);
+    pthread_mutex_unlock(&context->lanes_lock);
+    if (merge != NULL)
+        hotkeys_merge_end(merge, top_out);
+    return merge != NULL;
+}
+
+void
+cmd_hotkeys_reset(struct cmd_context *context)
+{
+    uint32_t now = clock_seconds(context->clock);
+
+    pthread_mutex_lock(&context->lanes_lock);
+    for (struct lane *lane = context->lanes; lane != NULL; lane = lane->next)
+        if (lane->hotkeys != NULL)
+            hotkeys_reset(lane->hotkeys, now);
+    pthread_mutex_unlock(&context->lanes_lock);
+}
+
+/* What is wanted of latency and hot keys. False: out of memory. */
+static bool
+open_instruments(struct lane *lane, unsigned index)
+{
+    const struct cmd_context *context = lane->context;
+
+    sample_init(&lane->hot, context->hotkeys_sample, index + 1);
+    if (context->hotkeys_sample != 0)
+        lane->hotkeys = hotkeys_create(context->hotkeys_sample, lane->now);
+    if (context->latency)
+        lane->latency = calloc(1, sizeof *lane->latency);
+    return (context->hotkeys_sample == 0 || lane->hotkeys != NULL) &&
+           (!context->latency || lane->latency != NULL);
+}
+
+static void
+free_lane(struct lane *lane)
+{
+    if (lane->hotkeys != NULL)
+        hotkeys_destroy(lane->hotkeys);
+    free(lane->latency);
+    free(lane);
+}
+
 void *
 lane_open(void *p, unsigned index)
 {
@@ -53,7 +126,6 @@ lane_open(void *p, unsigned index)
     size_t size = (sizeof(struct lane) + LANE_ALIGN - 1) / LANE_ALIGN * LANE_ALIGN;
     struct lane *lane = aligned_alloc(LANE_ALIGN, size);
 
-    (void)index;
     if (lane == NULL)
         return NULL;
     memset(lane, 0, size);
@@ -64,9 +136,9 @@ lane_open(void *p, unsigned index)
         lane->detail_on = context->hook->detail_on;
     lane->now = clock_seconds(context->clock);
     ahead_init(&lane->ahead, context->requests_per_event);
-    lane->thread = store_thread_open(lane->store);
-    if (lane->thread == NULL) {
-        free(lane);
+    if (!open_instruments(lane, index) ||
+        (lane->thread = store_thread_open(lane->store)) == NULL) {
+        free_lane(lane);
         return NULL;
     }
     pthread_mutex_lock(&context->lanes_lock);
@@ -88,9 +160,11 @@ lane_close(void *p)
         link = &(*link)->next;
     *link = lane->next;
     counters_sum(&lane->counters, context->retired);
+    if (lane->latency != NULL)
+        latency_sum(lane->latency, context->latency_retired);
     pthread_mutex_unlock(&context->lanes_lock);
     store_thread_close(lane->thread);
-    free(lane);
+    free_lane(lane);
 }
 
 void
@@ -101,6 +175,31 @@ lane_tick(void *p, uint32_t now)
     lane->now = now;
     lane->uploads_crowded = store_uploads_crowded(lane->store);
     lane->pins_crowded = store_pins_crowded(lane->store);
+    if (lane->hotkeys != NULL)
+        hotkeys_tick(lane->hotkeys, now);
+}
+
+void
+lane_measure(void *p, bool on)
+{
+    struct lane *lane = p;
+
+    lane->measuring = on && lane->latency != NULL;
+}
+
+void
+lane_answered(void *p, uint64_t ns)
+{
+    struct lane *lane = p;
+
+    if (!lane->measuring)
+        return;
+    for (unsigned i = 0; i < LATENCY_CLASS_COUNT; i++) {
+        if (lane->ran[i] == 0)
+            continue;
+        latency_add(lane->latency, (enum latency_class)i, ns, lane->ran[i]);
+        lane->ran[i] = 0;
+    }
 }
 
 void

@@ -2,7 +2,8 @@
 /*
  * lane.h - what one worker's conversations share; inside src/cmd only.
  *
- * A lane belongs to its worker's thread. Other threads read nothing but `counters`.
+ * A lane belongs to its worker's thread. Other threads read nothing but `counters`,
+ * `latency` and `hotkeys`.
  */
 #ifndef LARDER_CMD_LANE_H
 #define LARDER_CMD_LANE_H
@@ -11,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hotkeys.h"
+#include "base/latency.h"
+#include "base/sample.h"
 #include "cmd/ahead.h"
 #include "cmd/session.h"
 
@@ -22,6 +26,12 @@ struct lane {
     uint32_t now;                   /* clock_seconds() of this turn */
     bool uploads_crowded;           /* as of the last second */
     bool pins_crowded;
+    uint8_t notice;                 /* who wants to see this turn's keys: notice.h */
+    bool measuring;                 /* the commands of this turn are counted in `ran` */
+    struct sample hot;              /* turns whose keys `hotkeys` sees */
+    struct hotkeys *hotkeys;        /* NULL: off */
+    struct latency *latency;        /* NULL: off */
+    uint32_t ran[LATENCY_CLASS_COUNT]; /* since the last answered() */
     struct ahead_table ahead;
     struct lane *next; /* guarded by context->lanes_lock */
     struct counters counters;
@@ -32,12 +42,8 @@ void *lane_open(void *context, unsigned index);
 void lane_close(void *lane);
 void lane_tick(void *lane, uint32_t now);
 void lane_release(void *lane, void *pin);
-
-/* True while `stats detail` collects. */
-static inline bool
-lane_detail(const struct lane *lane)
-{
-    return atomic_load_explicit(lane->detail_on, memory_order_relaxed);
-}
+/* measure and answered of struct service */
+void lane_measure(void *lane, bool on);
+void lane_answered(void *lane, uint64_t ns);
 
 #endif

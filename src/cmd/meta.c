@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "cmd/execute.h"
+#include "cmd/notice.h"
 #include "proto/text_reply.h"
 
 /* What a comparison that must fail expects: no item has it, see store_write(). */
@@ -135,8 +136,8 @@ meta_store(struct lane *lane, const struct command *command, uint64_t hash,
     counter_add(&lane->counters.cmd_meta, 1);
     execute_count_store(
         lane, write.compare && write.mode != STORE_ADD, result, written.slab_class);
-    if (lane_detail(lane))
-        lane->context->hook->detail_set(lane->context->hook->context, command->key);
+    if (lane->notice != 0)
+        notice_set(lane, command->key, hash, command->value_len);
     if (result == STORE_NO_MEMORY) {
         execute_store_failed(lane, VERB_MS, command->key);
         text_put_line(out, OUTCOME_NO_MEMORY_STORING);
@@ -187,8 +188,8 @@ run_delete(struct lane *lane, const struct command *command, uint64_t hash,
     uint8_t slab_class = 0;
     enum store_result result = delete_or_mark(lane, command, hash, &slab_class);
 
-    if (lane_detail(lane))
-        lane->context->hook->detail_delete(lane->context->hook->context, command->key);
+    if (lane->notice != 0)
+        notice_delete(lane, command->key, hash);
     if (result == STORE_OK) {
         counter_add(&lane->counters.delete_hits, 1);
         counter_add(&class_of(lane, slab_class)->delete_hits, 1);
@@ -278,6 +279,8 @@ run_arith(struct lane *lane, const struct command *command, uint64_t hash,
         arith.vivify_exptime = meta_exptime_created(lane, meta);
     result = store_arith(lane->store, lane->thread, &arith, lane->now, &summed);
     count_arith(lane, incr, result, &summed);
+    if (lane->notice != 0)
+        notice_use(lane, command->key, hash);
     if (result == STORE_NO_MEMORY)
         text_put_line(
             out, summed.created ? OUTCOME_NO_MEMORY_COUNTER : OUTCOME_NO_MEMORY);

@@ -57,7 +57,7 @@ static enum step
 get_missed(const struct get *get, const struct store_view *view)
 {
     struct lane *lane = get->turn->lane;
-    struct execute_find find = { .key = get->find.key };
+    struct execute_find find = { .key = get->find.key, .hash = get->find.hash };
 
     execute_count_miss(lane, &find, view);
     if (!meta_has(get->meta, 'q'))

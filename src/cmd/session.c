@@ -14,6 +14,8 @@
 
 #include "base/assert.h"
 #include "cmd/execute.h"
+#include "cmd/measure.h"
+#include "cmd/notice.h"
 #include "cmd/state.h"
 #include "proto/binary_reply.h"
 #include "proto/meta.h"
@@ -161,6 +163,7 @@ run_admin(struct turn *turn, const struct command *command, const char *next)
         text_put_line(out, OUTCOME_UNKNOWN);
     else
         hook->run(hook->context, &request, out, &answer);
+    turn->lane->notice = notice_wanted(turn->lane);
     if (command->noreply) {
         out->used = used;
         if (answer.stream != NULL)
@@ -433,6 +436,19 @@ take_step(struct turn *turn)
     return STEP_CLOSE;
 }
 
+/* The same in a turn that is measured: the commands that are done are counted. */
+static enum step
+take_measured(struct turn *turn)
+{
+    struct measure measure;
+    enum step step;
+
+    measure_begin(&measure, turn);
+    step = take_step(turn);
+    measure_end(&measure, turn, step);
+    return step;
+}
+
 /* ---- The service ------------------------------------------------------------------- */
 
 static void *
@@ -570,8 +586,9 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         *used_out = len;
         return SERVICE_CLOSE;
     }
+    lane->notice = notice_wanted(lane);
     do
-        step = take_step(&turn);
+        step = lane->measuring ? take_measured(&turn) : take_step(&turn);
     while (step == STEP_ON);
     session->ahead.turn = 0;
     *used_out = step == STEP_CLOSE ? len : (size_t)(turn.at - data);
@@ -593,8 +610,11 @@ session_filled(void *p, size_t len, struct outbox *out)
 
     assert(session->state == STATE_UPLOAD);
     session->lane->now = clock_seconds(session->lane->context->clock);
+    session->lane->notice = notice_wanted(session->lane);
     session->pins_out = false;
     upload_filled(session, len, out);
+    if (session->lane->measuring && session->state == STATE_LINE)
+        session->lane->ran[LATENCY_SET]++;
     return SERVICE_READ;
 }
 
@@ -674,6 +694,8 @@ cmd_service(struct service *service)
         .midway = session_midway,
         .state = session_state,
         .lane_tick = lane_tick,
+        .measure = lane_measure,
+        .answered = lane_answered,
         .give_up = session_give_up,
         .full_reply = "ERROR Too many open connections\r\n",
     };

@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/hotkeys.h"
+#include "base/latency.h"
 #include "base/options.h"
 #include "base/service.h"
 #include "cmd/admin_hook.h"
@@ -38,10 +40,13 @@ struct cmd_context {
     bool flush_allowed;            /* not -F */
     bool cas;                      /* not -C */
     unsigned requests_per_event;   /* -R: how far to look ahead; 0: the default */
+    bool latency;                  /* keep histograms of what the caller measures */
+    uint32_t hotkeys_sample;       /* look for hot keys in one turn of so many; 0: in none */
 
     pthread_mutex_t lanes_lock;
     struct lane *lanes;     /* guarded by lanes_lock */
     struct counts *retired; /* counts of closed lanes; guarded by lanes_lock */
+    struct latency_counts *latency_retired; /* likewise */
 };
 
 /* Prepares the part that is not the caller's. False: out of memory. */
@@ -54,5 +59,11 @@ void cmd_service(struct service *service_out);
 
 /* Sums what all lanes have counted since the start. Any thread. */
 void cmd_counts(struct cmd_context *context, struct counts *counts_out);
+/* The histograms of all lanes since the start. Any thread. */
+void cmd_latency(struct cmd_context *context, struct latency_counts *counts_out);
+/* The hot keys of all lanes; false: out of memory. Any thread. */
+bool cmd_hotkeys(struct cmd_context *context, struct hotkeys_top *top_out)
+    __attribute__((warn_unused_result));
+void cmd_hotkeys_reset(struct cmd_context *context);
 
 #endif

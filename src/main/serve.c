@@ -73,6 +73,24 @@ tell_counts(void *context, struct counts *sum)
 }
 
 static void
+tell_latency(void *context, struct latency_counts *counts_out)
+{
+    cmd_latency(&((struct server *)context)->context, counts_out);
+}
+
+static bool
+tell_hotkeys(void *context, struct hotkeys_top *top_out)
+{
+    return cmd_hotkeys(&((struct server *)context)->context, top_out);
+}
+
+static void
+reset_hotkeys(void *context)
+{
+    cmd_hotkeys_reset(&((struct server *)context)->context);
+}
+
+static void
 tell_connections(void *context, struct conn_figures *figures_out)
 {
     struct server *server = context;
@@ -289,6 +307,9 @@ make_service(struct server *server)
         .sandbox = server->sandbox,
         .context = server,
         .counts = tell_counts,
+        .latency = tell_latency,
+        .hotkeys = tell_hotkeys,
+        .hotkeys_reset = reset_hotkeys,
         .connections = tell_connections,
         .walk_connections = walk_connections,
         .verbosity = set_verbosity,
@@ -310,6 +331,8 @@ make_service(struct server *server)
         .flush_allowed = options->flush_allowed,
         .cas = options->cas,
         .requests_per_event = (unsigned)options->requests_per_event,
+        .latency = options->latency_sample != 0,
+        .hotkeys_sample = options->hotkeys_sample,
     };
     server->context_ready = server->admin != NULL && cmd_init(&server->context);
     if (!server->context_ready) {

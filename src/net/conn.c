@@ -283,6 +283,8 @@ run_direct(struct conn *conn, size_t direct, struct run *run)
     conn->next = (uint8_t)worker->service->filled(conn->session, direct, &worker->outbox);
     run->replied = !outbox_empty(&worker->outbox);
     run->sent = deliver(conn);
+    if (worker->measuring)
+        worker_answered(worker);
     if (run->sent != SENDING_DONE && run->len > 0 && conn->next == SERVICE_READ)
         conn->next = SERVICE_AGAIN; /* the rest is here already: no event will tell */
     return run->sent == SENDING_DONE && conn->next != SERVICE_CLOSE &&
@@ -307,6 +309,8 @@ run_commands(struct conn *conn, bool alone, struct run *run)
         run->len -= used;
         run->replied |= !outbox_empty(&worker->outbox);
         run->sent = deliver(conn);
+        if (worker->measuring)
+            worker_answered(worker);
         more = conn->next == SERVICE_DRAIN || (conn->next == SERVICE_AGAIN && alone);
     } while (more && run->sent == SENDING_DONE && --rounds > 0);
 }

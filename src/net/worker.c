@@ -109,6 +109,22 @@ on_wait_over(evutil_socket_t fd, short what, void *context)
 
 /* ---- Turns ------------------------------------------------------------------------------ */
 
+/* Begins or ends the measuring of a group, whose input has just been read. */
+static void
+measure(struct worker *worker, bool on)
+{
+    worker->measuring = on;
+    worker->service->measure(worker->lane, on);
+    if (on)
+        worker->read_at_ns = clock_nanos();
+}
+
+void
+worker_answered(struct worker *worker)
+{
+    worker->service->answered(worker->lane, clock_nanos() - worker->read_at_ns);
+}
+
 /* Works off ready connections from `at` on, as many as make a group. Returns where the
  * next group begins. */
 static unsigned
@@ -139,6 +155,8 @@ run_group(struct worker *worker, unsigned at)
     }
     if (any)
         service->looked(worker->lane);
+    if (njobs > 0 && sample_due(&worker->sample))
+        measure(worker, true);
     bool alone = njobs == 1 && at == worker->nready && worker->nagain == 0;
     for (unsigned i = 0; i < njobs; i++) {
         if (!conn_run(&jobs[i], alone))
@@ -150,6 +168,8 @@ run_group(struct worker *worker, unsigned at)
         jobs[i].conn->queued = true;
         worker->again[worker->nagain++] = jobs[i].conn;
     }
+    if (worker->measuring)
+        measure(worker, false);
     return at;
 }
 
@@ -310,6 +330,9 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     worker->service = net->parts.service;
     worker->index = index;
     worker->wake_fd = -1;
+    sample_init(&worker->sample,
+        worker->service->measure == NULL ? 0 : net->parts.options->latency_sample,
+        index + 1);
     pthread_mutex_init(&worker->mutex, NULL);
     pthread_mutex_init(&worker->arrivals_mutex, NULL);
     sem_init(&worker->started, 0, 0);

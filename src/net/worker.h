@@ -19,6 +19,7 @@
 
 #include "base/counters.h"
 #include "base/outbox.h"
+#include "base/sample.h"
 #include "base/service.h"
 #include "net/conn.h"
 #include "net/sending.h"
@@ -58,6 +59,10 @@ struct worker {
     unsigned nwaiting;
     struct event wait_event;
 
+    struct sample sample; /* groups that are measured */
+    bool measuring;       /* this group is */
+    uint64_t read_at_ns;  /* when its input had been read */
+
     uint32_t now;       /* clock_seconds() as of the last tick */
     uint32_t idle_next; /* no connection can have been idle for too long before */
     struct hold *holds;
@@ -93,6 +98,8 @@ void worker_fini(struct worker *worker);
 /* For conn.c: a connection becomes known to the worker, or leaves it. */
 bool worker_add_conn(struct worker *worker, struct conn *conn);
 void worker_remove_conn(struct worker *worker, struct conn *conn);
+/* In a measured group: what has run since the last call was handed to the kernel now. */
+void worker_answered(struct worker *worker);
 /* Notes a connection as ready. */
 void worker_note(struct worker *worker, struct conn *conn);
 

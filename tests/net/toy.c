@@ -319,7 +319,7 @@ toy_service(struct service *service_out)
 {
     *service_out = (struct service){ lane_open, lane_close, session_open, session_close,
         want, filled, look, looked, took, release, midway, state, lane_tick, give_up,
-        TOY_FULL };
+        TOY_FULL, .measure = NULL, .answered = NULL };
 }
 
 /* ---- The server --------------------------------------------------------------------- */
