@@ -82,6 +82,7 @@ libnet_a_SOURCES = \
 	src/net/listener.c src/net/listener.h \
 	src/net/net.c src/net/net.h \
 	src/net/sending.c src/net/sending.h \
+	src/net/tls.h src/net/tls_inside.h src/net/tls_stream.h \
 	src/net/worker.c src/net/worker.h
 libadmin_a_SOURCES = \
 	src/admin/admin.c src/admin/admin.h \
@@ -118,7 +119,14 @@ if HAVE_SASL
 libmain_a_SOURCES += src/main/cyrus.c
 endif
 
+# In two forms: with OpenSSL and without.
+if HAVE_TLS
+libnet_a_SOURCES += src/net/tls.c src/net/tls_stream.c
+else
+libnet_a_SOURCES += src/net/tls_absent.c
+endif
+
 bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
 larder_LDADD = libmain.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
-	$(EVENT_LIBS) $(XXHASH_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)
+	$(EVENT_LIBS) $(XXHASH_LIBS) $(TLS_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)

@@ -24,13 +24,25 @@ tests_base_check_options_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_options_LDADD = libbase.a $(CHECK_LIBS)
 tests_net_check_address_SOURCES = tests/net/check_address.c
 tests_net_check_address_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_net_check_address_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+tests_net_check_address_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
 tests_net_check_sending_SOURCES = tests/net/check_sending.c
 tests_net_check_sending_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_net_check_sending_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+tests_net_check_sending_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
 tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/toy.h
 tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(CHECK_LIBS)
+tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
+
+# base/option_file, base/nearest
+if HAVE_CHECK
+check_PROGRAMS += tests/base/check_nearest tests/base/check_option_file
+TESTS += tests/base/check_nearest tests/base/check_option_file
+endif
+tests_base_check_nearest_SOURCES = tests/base/check_nearest.c
+tests_base_check_nearest_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_nearest_LDADD = libbase.a $(CHECK_LIBS)
+tests_base_check_option_file_SOURCES = tests/base/check_option_file.c
+tests_base_check_option_file_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_option_file_LDADD = libbase.a $(CHECK_LIBS)
 
 # meta
 if HAVE_CHECK

@@ -132,7 +132,7 @@ run(void *context, const struct admin_request *request, struct outbox *out,
         control_watch(&ask);
         break;
     case ADMIN_REFRESH_CERTS:
-        ask_reply(&ask, "Error TLS not enabled");
+        control_refresh_certs(&ask);
         break;
     case ADMIN_EXTSTORE: /* there is no external storage */
         ask_reply(&ask, "ERROR");

@@ -51,6 +51,7 @@ struct conn_info {
 };
 typedef void (*conn_info_fn)(void *context, const struct conn_info *info);
 #define CONN_WALK_MIN 64u
+#define CERTS_WHY_MAX 512
 
 struct admin_parts {
     struct store *store;
@@ -76,6 +77,10 @@ struct admin_parts {
     void (*walk_connections)(
         void *context, int fd_min, conn_info_fn fn, void *fn_context);
     void (*verbosity)(void *context, unsigned level);
+    /* TLS, if the options say so: seconds since its certificates were read, and reading
+     * them again; false: the old ones stay, and `why` says in one line what is wrong. */
+    uint32_t (*certs_age)(void *context);
+    bool (*refresh_certs)(void *context, char why[CERTS_WHY_MAX]);
     /* Asks the server to stop; returns at once. `graceful` as by SIGUSR1, else SIGINT. */
     void (*shutdown)(void *context, bool graceful);
 };

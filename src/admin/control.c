@@ -425,3 +425,17 @@ control_watch(struct ask *ask)
     }
     ask_reply(ask, "WATCHER_FAILED failed to add log watcher");
 }
+
+void
+control_refresh_certs(struct ask *ask)
+{
+    const struct admin_parts *parts = &ask->admin->parts;
+    char why[CERTS_WHY_MAX];
+
+    if (!parts->options->tls)
+        ask_reply(ask, "Error TLS not enabled");
+    else if (parts->refresh_certs(parts->context, why))
+        ask_reply(ask, "OK");
+    else
+        ask_reply(ask, why);
+}

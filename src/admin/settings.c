@@ -36,6 +36,28 @@ sandbox_name(enum sandbox_mode mode)
     return "on";
 }
 
+static const char *
+or_null(const char *text, const char *null)
+{
+    return text != NULL ? text : null;
+}
+
+/* As OpenSSL's bits, which is how memcached shows it: verify, refuse without a certificate,
+ * only once. */
+static int
+verify_bits(int mode)
+{
+    return (1 << mode) - 1;
+}
+
+static const char *
+version_name(int number)
+{
+    static const char *const names[] = { "tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3" };
+
+    return names[number];
+}
+
 static bool
 listens_to_many(const struct options *options)
 {

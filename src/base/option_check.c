@@ -2,6 +2,7 @@
 /* option_check.c - what can only be checked when all options are known. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/option_rows.h"
 
@@ -115,7 +116,7 @@ check_features(const struct options *o)
             "threads (%d)", o->napi_ids, o->threads);
     if (o->udp_port != 0)
         return refuse("This server is not built with UDP: -U, --udp-port");
-    if (o->tls)
+    if (o->tls && !OPTIONS_TLS)
         return refuse("This server is not built with TLS: -Z, --enable-ssl");
     if (o->memory_file != NULL)
         return refuse("This server is not built with restart: -e, --memory-file");
@@ -124,10 +125,22 @@ check_features(const struct options *o)
     return OPTIONS_GO_ON;
 }
 
+static bool
+asks_for_certificates(const struct options *o)
+{
+    return o->ssl_verify_mode > 0 ||
+           (o->listen != NULL && strstr(o->listen, "mtls:") != NULL);
+}
+
 /* Nothing is ignored without a word. */
 static void
 warn(const struct options *o)
 {
+    if (o->tls && o->unix_socket != NULL)
+        fprintf(stderr, "WARNING: -s: a unix socket is served without TLS\n");
+    if (o->tls && o->ssl_ca_cert == NULL && asks_for_certificates(o))
+        fprintf(stderr, "WARNING: without -o ssl_ca_cert no certificate of a client is "
+            "good\n");
     if (o->idle_words != NULL)
         fprintf(stderr, "-o %s: accepted; no effect in this server\n", o->idle_words);
     if (o->threads > 64)

@@ -4,6 +4,9 @@
 
 #include <limits.h>
 
+/* Replies for TLS are put together in at most so much. */
+#define SSL_WBUF_KIB_MAX 16384
+
 #define GROUP(text)                                                                       \
     {                                                                                     \
         .kind = OPTION_GROUP, .help = (text)                                              \
@@ -50,6 +53,11 @@
 #else
 #define SASL_MISSING " (not built into this program)"
 #endif
+#ifdef HAVE_TLS
+#define TLS_MISSING ""
+#else
+#define TLS_MISSING " (not built into this program)"
+#endif
 /* The same, for what this design has no use for. */
 #define IDLE .idle = true,
 
@@ -60,7 +68,9 @@ const struct option_row option_rows[] = {
     OTHER('U', "udp-port", option_set_port, "num",
         "UDP port; 0: none (UDP is not built into this program)"),
     OTHER('l', "listen", option_set_listen, "addr[:port],...",
-        "addresses to listen on, may be repeated; * is all of them"),
+        "addresses to listen on, may be repeated; * is all of them; before an address: "
+        "notls: (plain bytes despite -Z), btls: (no client certificates), mtls: (only "
+        "with one), proto[word]: (as -B)"),
     TEXT('s', "unix-socket", unix_socket, "path",
         "listen on this unix socket only, on no port"),
     OTHER('a', "unix-mask", option_set_mask, "octal",
@@ -112,7 +122,9 @@ const struct option_row option_rows[] = {
     TEXT('Y', "auth-file", auth_file, "path",
         "file of user:password lines; clients log in by a first set; forces -B ascii; "
         "read again on SIGHUP"),
-    FLAG('Z', "enable-ssl", tls, true, "TLS (not built into this program)"),
+    FLAG('Z', "enable-ssl", tls, true,
+        "TLS on all TCP ports but those of notls: in -l; needs -o ssl_chain_cert"
+        TLS_MISSING),
 
     GROUP("Process"),
     TEXT('u', "user", user, "name", "become this user; needed when started as root"),
@@ -174,6 +186,35 @@ const struct option_row option_words[] = {
         "allowed and logged by the kernel (log), or is allowed (off)"),
     OTHER(0, "drop_privileges", option_set_sandbox, NULL, "sandbox=on"),
     OTHER(0, "no_drop_privileges", option_set_sandbox, NULL, "sandbox=off"),
+
+#ifdef HAVE_TLS
+    GROUP("Words of -o: TLS"),
+    TEXT(0, "ssl_chain_cert", ssl_chain_cert, "path",
+        "certificate of the server and those between it and the root, in PEM; read again "
+        "on SIGHUP and refresh_certs, as are the next two"),
+    TEXT(0, "ssl_key", ssl_key, "path", "its private key, if not in the same file"),
+    TEXT(0, "ssl_ca_cert", ssl_ca_cert, "path",
+        "certificates, in PEM, of those who may sign certificates of clients"),
+    INT(0, "ssl_keyformat", ssl_keyformat, INT_MIN, INT_MAX, NULL, "num",
+        "of ssl_key: 1 PEM, 2 DER"),
+    INT(0, "ssl_verify_mode", ssl_verify_mode, 0, 3,
+        NULL, "num",
+        "certificates of clients: 0 not asked for, 1 checked if there is one, 2 required, "
+        "3 required once"),
+    TEXT(0, "ssl_ciphers", ssl_ciphers, "list", "ciphers for TLS 1.2, as OpenSSL writes them"),
+    INT(0, "ssl_min_version", ssl_min_version, 0, 3,
+        NULL, "num",
+        "lowest version: 0 TLS 1.0, 1 TLS 1.1, 2 TLS 1.2, 3 TLS 1.3"),
+    FLAG(0, "ssl_session_cache", ssl_session_cache, true,
+        "remember sessions for clients of TLS 1.2 that take no tickets"),
+    { .name = "ssl_wbuf_size", .kind = OPTION_U32, .unit = 1024, .min = 1,
+        .max = SSL_WBUF_KIB_MAX, .offset = offsetof(struct options, ssl_wbuf_size),
+        .argument = "KiB",
+        .help = "of each worker, where parts of replies are put together before they are "
+                "encrypted" },
+    FLAG(0, "ssl_kernel_tls", ssl_kernel_tls, true,
+        "leave encryption to the kernel where it can do it"),
+#endif
 
     GROUP("Words of -o: accepted and shown, for machinery that Larder does without"),
     { .name = "slab_automove", .kind = OPTION_OTHER, .set = option_set_automove,
@@ -244,11 +285,13 @@ const struct option_row option_words[] = {
 
 #define LATER(word, value_name, what)                                                     \
     { .name = (word), .kind = OPTION_LATER, .argument = (value_name), .help = (what) }
+#ifndef HAVE_TLS
     LATER("ssl_chain_cert", "path", "TLS"), LATER("ssl_key", "path", "TLS"),
     LATER("ssl_keyformat", "num", "TLS"), LATER("ssl_verify_mode", "num", "TLS"),
     LATER("ssl_ciphers", "list", "TLS"), LATER("ssl_ca_cert", "path", "TLS"),
     LATER("ssl_wbuf_size", "KiB", "TLS"), LATER("ssl_session_cache", NULL, "TLS"),
     LATER("ssl_kernel_tls", NULL, "TLS"), LATER("ssl_min_version", "num", "TLS"),
+#endif
     LATER("ext_path", "file:size", "external storage"),
     LATER("ext_page_size", "num", "external storage"),
     LATER("ext_wbuf_size", "num", "external storage"),

@@ -53,6 +53,9 @@ options_init(struct options *options)
         .hotkeys_sample = 64,
         .sandbox = SANDBOX_ON,
         .slab_chunk_max = 512u << 10,
+        .ssl_keyformat = 1,
+        .ssl_min_version = 2,
+        .ssl_wbuf_size = 16u << 10,
         .watcher_logbuf_size = 256u << 10,
         .worker_logbuf_size = 64u << 10,
     };
@@ -71,6 +74,10 @@ options_fini(struct options *options)
     free(options->memory_file);
     free(options->hash_algorithm);
     free(options->slab_sizes);
+    free(options->ssl_chain_cert);
+    free(options->ssl_key);
+    free(options->ssl_ciphers);
+    free(options->ssl_ca_cert);
     free(options->idle_words);
     *options = (struct options){ .port = 0 };
 }

@@ -76,6 +76,13 @@ struct options {
     double hot_max_factor, warm_max_factor;
     bool temp_lru;
     unsigned temporary_ttl;
+    char *ssl_chain_cert, *ssl_key, *ssl_ciphers, *ssl_ca_cert;
+    int ssl_keyformat;    /* 1 PEM, 2 DER, as OpenSSL counts */
+    int ssl_verify_mode;  /* 0 none, 1 request, 2 require, 3 require once */
+    int ssl_min_version;  /* 0 to 3: TLS 1.0 to 1.3 */
+    uint32_t ssl_wbuf_size; /* bytes */
+    bool ssl_session_cache;
+    bool ssl_kernel_tls;
     int idle_timeout;     /* seconds, 0: off */
     int partial_timeout;  /* seconds a command may take to arrive, 0: no limit */
     uint64_t slab_chunk_max; /* bytes */
@@ -92,6 +99,12 @@ struct options {
     uint32_t sock_cookie_id;
     char *idle_words;     /* -o words given that have no effect here, by commas; or NULL */
 };
+
+#ifdef HAVE_TLS
+#define OPTIONS_TLS true
+#else
+#define OPTIONS_TLS false
+#endif
 
 /* What `version` answers; at most 23 bytes, three numbers first: clients parse it. */
 #define OPTIONS_VERSION LARDER_COMPAT "-larder" PACKAGE_VERSION

@@ -33,6 +33,7 @@
 #include "main/sandbox.h"
 #include "main/upkeep.h"
 #include "net/net.h"
+#include "net/tls.h"
 #include "store/store.h"
 
 /* Descriptors besides those of clients: streams, logs, loops (5 a worker), listeners. */
@@ -57,6 +58,7 @@ struct server {
     struct event_base *base;
     struct event signals;
     int signal_fd;
+    struct tls *tls; /* NULL: without -Z */
     struct net *net;
     char sandbox[SANDBOX_LAYERS_MAX]; /* what is in force */
 };
@@ -170,6 +172,24 @@ set_verbosity(void *context, unsigned level)
     log_set_verbosity((int)level);
 }
 
+_Static_assert(CERTS_WHY_MAX >= TLS_WHY_MAX, "the reason has room");
+
+static uint32_t
+certs_age(void *context)
+{
+    struct server *server = context;
+
+    return tls_age(server->tls);
+}
+
+static bool
+refresh_certs(void *context, char why[CERTS_WHY_MAX])
+{
+    struct server *server = context;
+
+    return tls_refresh(server->tls, false, why);
+}
+
 /* The signal comes out of signal_fd, as if it had been sent from outside. */
 static void
 ask_shutdown(void *context, bool graceful)
@@ -179,6 +199,20 @@ ask_shutdown(void *context, bool graceful)
 }
 
 /* ---- Signals ------------------------------------------------------------------------ */
+
+/* What cannot be read again stays as it was; each says so itself. */
+static void
+reload(struct server *server)
+{
+    char why[TLS_WHY_MAX];
+
+    if (server->auth != NULL)
+        auth_reload(server->auth);
+    if (server->tls != NULL)
+        tls_refresh(server->tls, true, why);
+    if (server->auth == NULL && server->tls == NULL)
+        log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+}
 
 static void
 on_signal(evutil_socket_t fd, short what, void *context)
@@ -191,10 +225,7 @@ on_signal(evutil_socket_t fd, short what, void *context)
         return;
     switch (info.ssi_signo) {
     case SIGHUP:
-        if (server->auth != NULL)
-            auth_reload(server->auth);
-        else
-            log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+        reload(server);
         return;
     case SIGUSR1:
         log_line(LOG_ALWAYS, "Gracefully stopping");
@@ -204,6 +235,20 @@ on_signal(evutil_socket_t fd, short what, void *context)
         break;
     }
     event_base_loopbreak(server->base);
+}
+
+/* The key may belong to root, so this comes before the change of user. */
+static int
+read_certificates(struct server *server)
+{
+    char why[TLS_WHY_MAX];
+
+    if (!server->options->tls)
+        return 0;
+    server->tls = tls_create(server->options, why);
+    if (server->tls == NULL)
+        fprintf(stderr, "%s\n", why);
+    return server->tls == NULL ? STATUS_USAGE : 0;
 }
 
 /* Before any thread is started, so that all of them inherit it. */
@@ -235,7 +280,8 @@ set_up_process(struct server *server)
     int status;
 
     log_set_verbosity(options->verbose);
-    if ((status = process_allow_cores(options)) != 0 ||
+    if ((status = read_certificates(server)) != 0 ||
+        (status = process_allow_cores(options)) != 0 ||
         (status = process_allow_files(options, reserve)) != 0 ||
         (status = process_become_user(options)) != 0 ||
         (status = auth_open(options, &server->auth)) != 0 ||
@@ -312,6 +358,8 @@ make_service(struct server *server)
         .hotkeys_reset = reset_hotkeys,
         .connections = tell_connections,
         .walk_connections = walk_connections,
+        .certs_age = certs_age,
+        .refresh_certs = refresh_certs,
         .verbosity = set_verbosity,
         .shutdown = ask_shutdown,
     };
@@ -360,6 +408,7 @@ make_net(struct server *server)
         .service = &server->service,
         .service_context = &server->context,
         .base = server->base,
+        .tls = server->tls,
     };
     server->net = net_create(&parts);
     if (server->net == NULL) {
@@ -382,6 +431,8 @@ confine(struct server *server)
 
     if (server->auth != NULL)
         sandbox_will_read(&needs, auth_path(server->auth));
+    for (unsigned i = 0; server->tls != NULL && i < TLS_FILES_MAX; i++)
+        sandbox_will_read(&needs, tls_file(server->tls, i));
     sandbox_will_remove(&needs, options->unix_socket);
     if (options->daemonize)
         sandbox_will_remove(&needs, options->pid_file);
@@ -415,6 +466,8 @@ tear_down(struct server *server)
         upkeep_stop(server->upkeep);
     if (server->net != NULL)
         net_destroy(server->net);
+    if (server->tls != NULL)
+        tls_destroy(server->tls);
     if (server->base != NULL) {
         if (event_initialized(&server->signals))
             event_del(&server->signals);

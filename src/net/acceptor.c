@@ -109,16 +109,19 @@ on_retry(evutil_socket_t fd, short what, void *context)
 /* Says why, and closes. What the client has sent already is read, because otherwise the
  * kernel would send a reset that can overtake the reply. */
 static void
-refuse(struct net *net, int fd)
+refuse(struct net *net, int fd, unsigned listener)
 {
     const char *reply = net->parts.service->full_reply;
     char rubbish[4096];
 
     /* First, so that whoever has seen the reply finds it counted. */
     counter_add(&net->acceptor.rejected, 1);
-    ssize_t put = send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (put > 0)
-        shutdown(fd, SHUT_WR);
+    /* Where TLS is spoken nothing can be said without all of a handshake. */
+    if (net->acceptor.listeners.at[listener].tls == TLS_NEVER) {
+        ssize_t put = send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (put > 0)
+            shutdown(fd, SHUT_WR);
+    }
     for (int i = 0; i < DISCARD_ROUNDS; i++)
         if (recv(fd, rubbish, sizeof rubbish, MSG_DONTWAIT) != sizeof rubbish)
             break;
@@ -134,7 +137,7 @@ admit(struct net *net, int fd, unsigned listener)
     if (atomic_fetch_add(&acceptor->clients, 1) >= clients_max(net) &&
         options->maxconns_fast) {
         atomic_fetch_sub(&acceptor->clients, 1);
-        refuse(net, fd);
+        refuse(net, fd, listener);
         return;
     }
     struct worker *worker = &net->workers[acceptor->next_worker];

@@ -50,17 +50,26 @@ take_until(struct slice *rest, char close, struct slice *name_out)
     return true;
 }
 
-/* There is no TLS in this program, so that only its absence could be asked for. */
 static bool
-parse_tls(struct slice *rest, char why[ADDRESS_WHY_MAX])
+parse_tls(struct slice *rest, bool tls, enum tls_demand *demand_out,
+    char why[ADDRESS_WHY_MAX])
 {
-    static const struct slice words[] = { { "notls:", 6 }, { "btls:", 5 },
-        { "mtls:", 5 } };
+    static const struct {
+        struct slice word;
+        enum tls_demand demand;
+    } words[] = { { { "notls:", 6 }, TLS_NEVER },
+        { { "btls:", 5 }, TLS_WITHOUT_CERTIFICATE },
+        { { "mtls:", 5 }, TLS_WITH_CERTIFICATE } };
 
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (take(rest, words[i]))
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!take(rest, words[i].word))
+            continue;
+        if (!tls)
             return refuse(why, "'%.*s' option is valid only when SSL is enabled",
-                (int)words[i].len - 1, words[i].data);
+                (int)words[i].word.len - 1, words[i].word.data);
+        *demand_out = words[i].demand;
+        break;
+    }
     return true;
 }
 
@@ -158,13 +167,15 @@ split(struct slice rest, struct slice *host_out, int *port_out, char why[ADDRESS
 }
 
 bool
-address_parse(struct slice entry, struct address *address_out, char why[ADDRESS_WHY_MAX])
+address_parse(struct slice entry, bool tls, struct address *address_out,
+    char why[ADDRESS_WHY_MAX])
 {
-    struct address address = { .port = -1, .protocol = -1 };
+    struct address address = { .port = -1, .protocol = -1, .tls = TLS_AS_OPTIONS };
     struct slice rest = entry, host = SLICE("");
 
-    if (!parse_tls(&rest, why) || !parse_protocol(&rest, &address.protocol, why) ||
-        !parse_tag(&rest, why) || !split(rest, &host, &address.port, why))
+    if (!parse_tls(&rest, tls, &address.tls, why) ||
+        !parse_protocol(&rest, &address.protocol, why) || !parse_tag(&rest, why) ||
+        !split(rest, &host, &address.port, why))
         return false;
     if (host.len == 0 || host.len >= sizeof address.host)
         return refuse(why, "Invalid address: \"%.*s\"", (int)entry.len, entry.data);

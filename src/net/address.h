@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "base/slice.h"
+#include "net/tls.h"
 
 #define ADDRESS_HOST_MAX 256
 #define ADDRESS_WHY_MAX  512
@@ -23,10 +24,12 @@ struct address {
     char host[ADDRESS_HOST_MAX]; /* "" for all addresses */
     int port;                    /* -1: none was given */
     int protocol;                /* enum protocol_choice; -1: none was given */
+    enum tls_demand tls;         /* TLS_AS_OPTIONS: nothing was said */
 };
 
-/* Reads one entry. False: it cannot be used, and `why` says so in a line. */
-bool address_parse(struct slice entry, struct address *address_out,
+/* Reads one entry. `tls`: the server speaks it, so entries may say how. False: it cannot be
+ * used, and `why` says so in a line. */
+bool address_parse(struct slice entry, bool tls, struct address *address_out,
     char why[ADDRESS_WHY_MAX]);
 
 /* As `stats conns` shows it: tcp:1.2.3.4:5, tcp6:[::1]:5, unix:/path. */

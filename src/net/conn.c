@@ -71,11 +71,24 @@ conn_resume(struct conn *conn)
     return false;
 }
 
+/* A handshake has the time that a command has. False: out of memory. */
+static bool
+time_handshake(struct conn *conn)
+{
+    struct hold *hold = hold_get(conn);
+
+    if (hold != NULL)
+        hold->began = conn->worker->now;
+    return hold != NULL;
+}
+
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener)
 {
-    struct conn *conn = malloc(sizeof *conn);
     const struct listeners *listeners = &worker->net->acceptor.listeners;
+    bool tls = listeners->at[listener].tls != TLS_NEVER;
+    size_t size = sizeof(struct conn) + (tls ? sizeof(struct tls_stream) : 0);
+    struct conn *conn = malloc(size);
     struct peer peer = {
         .fd = fd,
         .listener = listener,
@@ -84,7 +97,8 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
 
     if (conn == NULL)
         goto out;
-    memset(conn, 0, sizeof *conn);
+    memset(conn, 0, size);
+    conn->tls = tls;
     conn->worker = worker;
     conn->fd = fd;
     conn->listener = listener;
@@ -97,14 +111,18 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
     conn->session = worker->service->open(worker->lane, &peer);
     if (conn->session == NULL)
         goto out;
-    if (!arm(conn, EV_READ))
+    if (tls && !time_handshake(conn))
         goto out_session;
+    if (!arm(conn, EV_READ))
+        goto out_hold;
     if (!worker_add_conn(worker, conn)) {
         event_del(&conn->event);
-        goto out_session;
+        goto out_hold;
     }
     log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
     return conn;
+out_hold:
+    hold_free(conn);
 out_session:
     worker->service->close(conn->session);
 out:
@@ -125,6 +143,8 @@ conn_close(struct conn *conn)
     event_del(&conn->event);
     worker->service->close(conn->session);
     hold_free(conn);
+    if (conn->tls)
+        tls_stream_close(conn->stream);
     /* First the count and then the socket: who sees it close finds the place free. */
     acceptor_client_gone(worker->net);
     close(conn->fd);
@@ -138,6 +158,8 @@ finish(struct conn *conn)
 {
     char rubbish[4096];
 
+    if (conn->tls)
+        tls_stream_close(conn->stream);
     shutdown(conn->fd, SHUT_WR);
     for (int i = 0; i < DISCARD_ROUNDS; i++)
         if (recv(conn->fd, rubbish, sizeof rubbish, MSG_DONTWAIT) <= 0)
@@ -146,6 +168,17 @@ finish(struct conn *conn)
 }
 
 /* ---- Output -------------------------------------------------------------------------- */
+
+static enum sending_result
+push(struct conn *conn, struct sending *sending, size_t *sent_out)
+{
+    struct worker *worker = conn->worker;
+
+    if (conn->tls)
+        return tls_stream_push(conn->stream, sending, worker->stage,
+            worker->net->parts.options->ssl_wbuf_size, &worker->pins, sent_out);
+    return sending_push(sending, conn->fd, &worker->pins, sent_out);
+}
 
 /* Sends the worker's outbox and leaves it empty. */
 static enum sending_result
@@ -158,7 +191,7 @@ deliver(struct conn *conn)
     if (outbox_empty(&worker->outbox))
         return SENDING_DONE;
     sending_begin(&sending, &worker->outbox);
-    enum sending_result result = sending_push(&sending, conn->fd, &worker->pins, &sent);
+    enum sending_result result = push(conn, &sending, &sent);
     counter_add(&worker->counters.bytes_written, sent);
     if (result == SENDING_STUCK && !hold_put_backlog(conn, &sending)) {
         counter_add(&worker->counters.response_obj_oom, 1);
@@ -182,8 +215,7 @@ flush(struct conn *conn)
     struct hold *hold = conn->hold;
     size_t sent;
 
-    enum sending_result result =
-        sending_push(&hold->backlog->rest, conn->fd, &worker->pins, &sent);
+    enum sending_result result = push(conn, &hold->backlog->rest, &sent);
     counter_add(&worker->counters.bytes_written, sent);
     hold_sent(hold, sent);
     if (result == SENDING_STUCK)
@@ -203,7 +235,104 @@ flush(struct conn *conn)
     return true;
 }
 
+/* ---- TLS ----------------------------------------------------------------------------- */
+
+/*
+ * What a call of tls_stream.h has left: waits for what it wants or closes the connection,
+ * which is counted in `errors` if the client is to blame. `waited`: the event waits for
+ * EV_WRITE. True: go on.
+ */
+static bool
+settle_tls(struct conn *conn, enum tls_result result, bool waited, counter *errors,
+    const char *why)
+{
+    bool ok = true;
+
+    switch (result) {
+    case TLS_DONE:
+    case TLS_WANTS_READ:
+        ok = !waited || arm(conn, EV_READ);
+        break;
+    case TLS_WANTS_WRITE:
+        ok = waited || arm(conn, EV_WRITE);
+        break;
+    case TLS_BROKEN:
+        log_line(LOG_CLIENT, "<%d TLS: %s", conn->fd, why);
+        counter_add(errors, 1);
+        ok = false;
+        break;
+    case TLS_END:
+        ok = false;
+        break;
+    }
+    if (!ok)
+        conn_close(conn);
+    return ok && result == TLS_DONE;
+}
+
+/* Goes on with the handshake, or in the next turn. True: it is done. False: it is not, or
+ * the connection is gone. */
+static bool
+shake(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    const struct net *net = worker->net;
+    bool waited = conn->stream->for_write;
+    char text[TLS_WHY_MAX] = "";
+
+    if (worker->handshakes == 0) {
+        worker_postpone(worker, conn);
+        return false;
+    }
+    worker->handshakes--;
+    enum tls_result result = tls_stream_shake(conn->stream, net->parts.tls, conn->fd,
+        (enum tls_demand)net->acceptor.listeners.at[conn->listener].tls, text);
+    if (!settle_tls(
+            conn, result, waited, &worker->counters.ssl_handshake_errors, text))
+        return false;
+    if (net->parts.options->ssl_session_cache && !tls_stream_resumed(conn->stream))
+        counter_add(&worker->counters.ssl_new_sessions, 1);
+    if (log_shows(LOG_CLIENT)) {
+        tls_stream_describe(conn->stream, text, sizeof text);
+        log_line(LOG_CLIENT, "<%d %s", conn->fd, text);
+    }
+    conn->hold->began = 0;
+    hold_settle(conn);
+    return true;
+}
+
+/* What read_plain() is to other connections. 0: nothing but the protocol's own has
+ * come, or the connection is gone. */
+static size_t
+read_tls(struct conn *conn, const struct iovec *iov, unsigned n)
+{
+    char why[TLS_WHY_MAX];
+    bool waited = conn->stream->for_write;
+    size_t got;
+
+    enum tls_result result = tls_stream_read(conn->stream, iov, n, &got, why);
+    counter *errors = &conn->worker->counters.ssl_proto_errors;
+    return settle_tls(conn, result, waited, errors, why) ? got : 0;
+}
+
 /* ---- Input --------------------------------------------------------------------------- */
+
+/* recv() or readv(). 0: nothing has come, or the connection is gone. */
+static size_t
+read_plain(struct conn *conn, const struct iovec *iov, unsigned n)
+{
+    ssize_t got;
+
+    do
+        got = n == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
+                     : readv(conn->fd, iov, (int)n);
+    while (got < 0 && errno == EINTR);
+    if (got > 0)
+        return (size_t)got;
+    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+        conn_close(conn); /* all that came before is answered: see conn_gather() */
+    return 0;
+}
 
 /* Reads once. What the service wants goes to its own memory, and what comes behind that
  * to `space`, all by one call. */
@@ -213,9 +342,8 @@ receive(struct conn *conn, char *space, struct job *job_out)
     struct worker *worker = conn->worker;
     struct hold *hold = conn->hold;
     struct iovec iov[WANT_MAX + 1];
-    size_t kept = 0, wanted = 0;
+    size_t kept = 0, wanted = 0, got;
     unsigned n = 0;
-    ssize_t got;
 
     if (hold != NULL && hold->len > 0) {
         kept = hold->len;
@@ -226,24 +354,17 @@ receive(struct conn *conn, char *space, struct job *job_out)
             wanted += iov[i].iov_len;
     }
     iov[n] = (struct iovec){ space + kept, CONN_READ_SIZE };
-    do
-        got = n == 0 ? recv(conn->fd, space + kept, CONN_READ_SIZE, 0)
-                     : readv(conn->fd, iov, (int)n + 1);
-    while (got < 0 && errno == EINTR);
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    got = conn->tls ? read_tls(conn, iov, n + 1) : read_plain(conn, iov, n + 1);
+    if (got == 0)
         return false;
-    if (got <= 0) { /* all that came before is answered: see conn_gather() */
-        conn_close(conn);
-        return false;
-    }
-    counter_add(&worker->counters.bytes_read, (uint64_t)got);
+    counter_add(&worker->counters.bytes_read, got);
     if (hold != NULL) {
         hold->moved = worker->now;
         hold->arrived += (uint32_t)got;
     }
-    job_out->direct = (size_t)got < wanted ? (size_t)got : wanted;
+    job_out->direct = got < wanted ? got : wanted;
     job_out->data = space;
-    job_out->len = kept + (size_t)got - job_out->direct;
+    job_out->len = kept + got - job_out->direct;
     return true;
 }
 
@@ -256,7 +377,8 @@ conn_gather(struct conn *conn, char *space, struct job *job_out)
     /* A client that sends its last command and closes its side gets every answer: the end
      * of input is not seen before the session has nothing left to do. */
     if (conn->next == SERVICE_READ)
-        return receive(conn, space, job_out);
+        return (!conn->tls || conn->stream->ready || shake(conn)) &&
+               receive(conn, space, job_out);
     if (conn->hold != NULL && conn->hold->len > 0) {
         job_out->data = conn->hold->bytes + conn->hold->at;
         job_out->len = conn->hold->len;
@@ -381,8 +503,10 @@ conn_run(const struct job *job, bool alone)
     }
     show(conn, stuck);
     hold_settle(conn);
-    if (stuck || conn->next == SERVICE_READ)
+    if (stuck)
         return false;
+    if (conn->next == SERVICE_READ)
+        return conn->tls && tls_stream_pending(conn->stream);
     if (conn->next == SERVICE_AGAIN)
         counter_add(&worker->counters.conn_yields, 1);
     return true;

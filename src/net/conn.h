@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/service.h"
+#include "net/tls_stream.h"
 
 struct hold;
 struct worker;
@@ -37,7 +38,9 @@ struct conn {
     _Atomic uint8_t shown;          /* enum conn_state */
     uint8_t listener;
     uint8_t next;   /* enum service_next */
-    bool queued;    /* in worker->ready or worker->again */
+    bool queued : 1; /* in worker->ready or worker->again */
+    bool tls : 1;
+    struct tls_stream stream[]; /* one if `tls`, else none */
 };
 
 /* 168 bytes are 176 of malloc()'s; with a session of up to 72 an idle client costs 256. */

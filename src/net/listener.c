@@ -42,9 +42,11 @@ set_mark(int fd, uint32_t mark)
         log_line(LOG_ALWAYS, "sock_cookie_id: setsockopt(SO_MARK): %s", strerror(errno));
 }
 
-/* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. */
+/* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. A unix
+ * socket is never served by TLS: what goes over it does not leave the machine. */
 static bool
-add(struct listeners *listeners, int fd, enum protocol_choice protocol)
+add(struct listeners *listeners, int fd, enum protocol_choice protocol,
+    enum tls_demand tls)
 {
     struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
     socklen_t len = sizeof name;
@@ -56,7 +58,8 @@ add(struct listeners *listeners, int fd, enum protocol_choice protocol)
     }
     struct listener *listener = &listeners->at[listeners->n++];
     *listener = (struct listener){
-        .fd = fd, .family = name.ss_family, .protocol = (uint8_t)protocol
+        .fd = fd, .family = name.ss_family, .protocol = (uint8_t)protocol,
+        .tls = name.ss_family == AF_UNIX ? TLS_NEVER : (uint8_t)tls
     };
     if (name.ss_family == AF_INET)
         listener->port = ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
@@ -65,6 +68,12 @@ add(struct listeners *listeners, int fd, enum protocol_choice protocol)
     address_text((struct sockaddr *)&name, len, listener->address,
         sizeof listener->address);
     return true;
+}
+
+static enum tls_demand
+tls_default(const struct options *options)
+{
+    return options->tls ? TLS_AS_OPTIONS : TLS_NEVER;
 }
 
 /* Sockets of a service manager: LISTEN_PID says for whom, LISTEN_FDS how many from
@@ -90,7 +99,7 @@ adopt(struct listeners *listeners, const struct options *options)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
         set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
-        if (!add(listeners, fd, options->protocol))
+        if (!add(listeners, fd, options->protocol, tls_default(options)))
             return -1;
         if (listeners->at[listeners->n - 1].family != AF_UNIX)
             set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
@@ -200,7 +209,8 @@ open_entry(struct listeners *listeners, const struct address *address,
             failed = -fd;
             if (failed == EADDRINUSE)
                 fprintf(stderr, "bind(): %s\n", strerror(failed));
-        } else if (!add(listeners, fd, protocol)) {
+        } else if (!add(listeners, fd, protocol,
+                       options->tls ? address->tls : TLS_NEVER)) {
             failed = EMFILE;
         } else {
             opened++;
@@ -223,7 +233,7 @@ open_list(struct listeners *listeners, const struct options *options)
 
     for (;; at++) {
         size_t len = strcspn(at, ",;");
-        if (!address_parse(slice_of(at, len), &address, why)) {
+        if (!address_parse(slice_of(at, len), options->tls, &address, why)) {
             fprintf(stderr, "%s\nfailed to listen on one of interface(s) %s\n", why,
                 options->listen == NULL ? LISTEN_DEFAULT : options->listen);
             return STATUS_OS;
@@ -280,7 +290,7 @@ open_unix(struct listeners *listeners, const struct options *options)
         close(fd);
         return STATUS_OS;
     }
-    if (!add(listeners, fd, options->protocol))
+    if (!add(listeners, fd, options->protocol, TLS_NEVER))
         return STATUS_OS;
     struct listener *listener = &listeners->at[listeners->n - 1];
     if (lstat(path, &stat) == 0 && (listener->unlink_path = strdup(path)) != NULL) {

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/options.h"
+#include "net/tls.h"
 
 #define LISTENERS_MAX 64
 
@@ -20,6 +21,7 @@ struct listener {
     int port;          /* 0 for a unix socket */
     int family;        /* AF_INET, AF_INET6, AF_UNIX */
     uint8_t protocol;  /* enum protocol_choice */
+    uint8_t tls;       /* enum tls_demand */
     char address[112]; /* as `stats conns` shows it */
     char *unlink_path; /* socket file to remove in the end, or NULL */
     dev_t device;      /* which file that was, lest another server's be removed */

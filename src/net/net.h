@@ -23,6 +23,7 @@
 
 struct event_base;
 struct net;
+struct tls;
 
 struct net_parts {
     const struct options *options; /* of which all but the listening part is about bounds */
@@ -30,6 +31,7 @@ struct net_parts {
     const struct service *service;
     void *service_context; /* for lane_open() */
     struct event_base *base;
+    struct tls *tls; /* NULL: all clients are served in plain bytes */
 };
 
 /* Everything in `parts` is borrowed until net_destroy(). NULL with errno set. */

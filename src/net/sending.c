@@ -48,9 +48,36 @@ gather(const struct sending *s, struct iovec *iov)
     }
 }
 
-/* `len` bytes are sent. True: everything is. */
-static bool
-advance(struct sending *s, size_t len, const struct pin_release *pins)
+size_t
+sending_piece(const struct sending *s, char *stage, size_t size, const char **piece_out)
+{
+    struct iovec iov[RUNS_MAX];
+    unsigned n = 1;
+    size_t len = 0;
+
+    assert(s->nrefs <= OUTBOX_REFS);
+    if (s->ref == s->nrefs) /* nothing but copied bytes is left */
+        iov[0] = (struct iovec){ (char *)(uintptr_t)s->bytes + s->sent,
+            s->used - s->sent };
+    else
+        n = gather(s, iov);
+    if (n == 0)
+        return 0;
+    if (n == 1 || iov[0].iov_len >= size) {
+        *piece_out = iov[0].iov_base;
+        return iov[0].iov_len;
+    }
+    for (unsigned i = 0; i < n && len < size; i++) {
+        size_t part = iov[i].iov_len < size - len ? iov[i].iov_len : size - len;
+        memcpy(stage + len, iov[i].iov_base, part);
+        len += part;
+    }
+    *piece_out = stage;
+    return len;
+}
+
+bool
+sending_advance(struct sending *s, size_t len, const struct pin_release *pins)
 {
     for (;;) {
         uint32_t run = bytes_until(s, s->ref) - s->sent;
@@ -103,7 +130,7 @@ sending_push(struct sending *s, int fd, const struct pin_release *pins, size_t *
     if (sent < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? SENDING_STUCK : SENDING_BROKEN;
     *sent_out = (size_t)sent;
-    return advance(s, (size_t)sent, pins) ? SENDING_DONE : SENDING_STUCK;
+    return sending_advance(s, (size_t)sent, pins) ? SENDING_DONE : SENDING_STUCK;
 }
 
 void

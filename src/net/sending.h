@@ -41,6 +41,18 @@ void sending_begin(struct sending *sending, const struct outbox *out);
 enum sending_result sending_push(struct sending *sending, int fd,
     const struct pin_release *pins, size_t *sent_out);
 
+/*
+ * For who sends by other means than sendmsg(): what goes next, in one piece, without moving
+ * on. Either the run of bytes at the front, if it is all that is left or at least `size`
+ * long, or what fits of several runs, put together in `stage`, which has room for `size`
+ * bytes. Returns its length, 0 when everything is sent. As long as nothing is sent, and
+ * also by the backlog made of it, the next call gives at least as many of the same bytes.
+ */
+size_t sending_piece(const struct sending *sending, char *stage, size_t size,
+    const char **piece_out);
+/* `len` bytes from the front went; releases what is sent. True: everything is. */
+bool sending_advance(struct sending *sending, size_t len, const struct pin_release *pins);
+
 /* Gives back all that is not sent. */
 void sending_drop(struct sending *sending, const struct pin_release *pins);
 

@@ -18,6 +18,9 @@
 #define CONNS_FIRST    64u
 #define ARRIVALS_FIRST 16u
 #define WAIT_MS        4
+/* A handshake can cost as much as a thousand commands: no more of them than this come
+ * between two turns of the clients that are served already. */
+#define HANDSHAKES_PER_TURN 2u
 
 /* ---- Connections ---------------------------------------------------------------------- */
 
@@ -29,6 +32,15 @@ worker_note(struct worker *worker, struct conn *conn)
     conn->queued = true;
     assert(worker->nready < worker->capacity);
     worker->ready[worker->nready++] = conn;
+}
+
+void
+worker_postpone(struct worker *worker, struct conn *conn)
+{
+    assert(!conn->queued);
+    conn->queued = true;
+    assert(worker->nagain < worker->capacity);
+    worker->again[worker->nagain++] = conn;
 }
 
 /* Makes a list longer; the old one stays if there is no memory. */
@@ -165,8 +177,7 @@ run_group(struct worker *worker, unsigned at)
             wait_a_moment(worker, jobs[i].conn);
             continue;
         }
-        jobs[i].conn->queued = true;
-        worker->again[worker->nagain++] = jobs[i].conn;
+        worker_postpone(worker, jobs[i].conn);
     }
     if (worker->measuring)
         measure(worker, false);
@@ -179,6 +190,7 @@ run_turn(struct worker *worker)
 {
     struct conn **list = worker->ready;
 
+    worker->handshakes = HANDSHAKES_PER_TURN;
     for (unsigned at = 0; at < worker->nready;)
         at = run_group(worker, at);
     worker->ready = worker->again;
@@ -340,6 +352,9 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     worker->outbox.bytes = malloc(OUTBOX_BYTES);
     if (worker->input == NULL || worker->outbox.bytes == NULL)
         return -ENOMEM;
+    if (net->parts.tls != NULL &&
+        (worker->stage = malloc(net->parts.options->ssl_wbuf_size)) == NULL)
+        return -ENOMEM;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0)
         return -errno;
@@ -437,6 +452,7 @@ worker_fini(struct worker *worker)
     free(worker->again);
     free(worker->waiting);
     free(worker->input);
+    free(worker->stage);
     free(worker->outbox.bytes);
     sem_destroy(&worker->started);
     pthread_mutex_destroy(&worker->mutex);

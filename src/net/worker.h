@@ -50,6 +50,8 @@ struct worker {
     struct pin_release pins;
     struct outbox outbox;
     char *input; /* WORKER_INPUT bytes */
+    char *stage; /* -o ssl_wbuf_size bytes, where replies for TLS are put together */
+    unsigned handshakes; /* steps of handshakes that this turn may still take */
 
     /* Connections to be worked off in this turn and in the next; room for all. */
     struct conn **ready, **again;
@@ -102,5 +104,7 @@ void worker_remove_conn(struct worker *worker, struct conn *conn);
 void worker_answered(struct worker *worker);
 /* Notes a connection as ready. */
 void worker_note(struct worker *worker, struct conn *conn);
+/* Gives a connection of this turn one in the next, without waiting for its socket. */
+void worker_postpone(struct worker *worker, struct conn *conn);
 
 #endif

@@ -292,6 +292,14 @@ START_TEST(evictions_of_a_full_cache_are_counted_and_reset)
 }
 END_TEST
 
+#ifdef HAVE_TLS
+#define TLS_SETTINGS                                                                      \
+    "ssl_enabled ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers "       \
+    "ssl_ca_cert ssl_wbuf_size ssl_session_cache ssl_kernel_tls ssl_min_version "
+#else
+#define TLS_SETTINGS ""
+#endif
+
 static const char SETTINGS[] =
     "maxbytes maxconns tcpport udpport inter verbosity oldest evictions domain_socket "
     "umask shutdown_command growth_factor chunk_size num_threads num_threads_per_udp "
@@ -302,8 +310,8 @@ static const char SETTINGS[] =
     "flush_enabled dump_enabled hash_algorithm lru_maintainer_thread lru_segmented "
     "hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temp_lru temporary_ttl "
     "idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes "
-    "inline_ascii_response num_napi_ids memory_file client_flags_size partial_timeout "
-    "latency_sample hotkeys_sample sandbox sandbox_layers ";
+    "inline_ascii_response " TLS_SETTINGS "num_napi_ids memory_file client_flags_size "
+    "partial_timeout latency_sample hotkeys_sample sandbox sandbox_layers ";
 
 START_TEST(settings_have_memcacheds_names_in_its_order)
 {

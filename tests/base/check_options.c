@@ -155,7 +155,21 @@ static const struct refusal REFUSALS[] = {
     { "-o watcher_logbuf_size=x", 1, "watcher_logbuf_size" },
     { "-o read_buf_mem_limit=x", 1, "read_buf_mem_limit" },
     { "-o sock_cookie_id=-1", 1, "sock_cookie_id" },
+#ifdef HAVE_TLS
+    { "-o ssl_verify_mode=4", 1, "ssl_verify_mode" },
+    { "-o ssl_verify_mode=-1", 1, "ssl_verify_mode" },
+    { "-o ssl_verify_mode=all", 1, "ssl_verify_mode" },
+    { "-o ssl_keyformat=pem", 1, "ssl_keyformat" },
+    { "-o ssl_min_version=4", 1, "ssl_min_version" },
+    { "-o ssl_min_version=tlsv1.2", 1, "ssl_min_version" },
+    { "-o ssl_wbuf_size=0", 1, "ssl_wbuf_size" },
+    { "-o ssl_wbuf_size=x", 1, "ssl_wbuf_size" },
+    { "-o ssl_chain_cert=", 1, "ssl_chain_cert" },
+    { "-o ssl_ca_cert", 1, "Missing" },
+#else
     { "-o ssl_key=f", 64, "TLS" },
+    { "-Z", 64, "TLS" },
+#endif
     { "-o ssl_key", 1, "Missing" },
     { "-o ext_path=f:1m", 64, "external storage" },
     { "-o proxy_config=f", 64, "the proxy" },
@@ -165,7 +179,6 @@ static const struct refusal REFUSALS[] = {
     { "-Y f -U 11211", 64,
         "Cannot use UDP with ascii authentication enabled (-U 0 to disable)\n" },
     { "-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port.\n" },
-    { "-Z", 64, "TLS" },
 #ifndef HAVE_SASL
     { "-S", 64, "SASL" },
 #endif
@@ -216,6 +229,10 @@ static const char *const GOOD[] = {
     "-B auto -B ascii",
     "-t 65",
     "-n 2000000",
+#ifdef HAVE_TLS
+    "-Z -o ssl_chain_cert=c,ssl_key=k,ssl_ca_cert=a,ssl_verify_mode=2,ssl_ciphers=HIGH:!3DES",
+    "-o ssl_keyformat=2,ssl_min_version=3,ssl_wbuf_size=64,ssl_session_cache,ssl_kernel_tls",
+#endif
 };
 
 START_TEST(what_memcached_takes_is_taken)

@@ -46,10 +46,33 @@ START_TEST(an_entry_is_understood)
     char why[ADDRESS_WHY_MAX] = "";
 
     ck_assert_msg(address_parse(slice_of(reading->entry, strlen(reading->entry)),
-                      &address, why),
+                      true, &address, why),
         "%s: %s", reading->entry, why);
     ck_assert_str_eq(address.host, reading->host);
     ck_assert_int_eq(address.port, reading->port);
+    ck_assert_int_eq(address.tls, TLS_AS_OPTIONS);
+}
+END_TEST
+
+static const struct {
+    const char *entry;
+    enum tls_demand tls;
+} DEMANDS[] = {
+    { "notls:127.0.0.1", TLS_NEVER },
+    { "btls:[::1]:7", TLS_WITHOUT_CERTIFICATE },
+    { "mtls:proto[ascii]:tag[b]:*:3", TLS_WITH_CERTIFICATE },
+    { "proto[ascii]:localhost", TLS_AS_OPTIONS },
+};
+
+START_TEST(an_entry_says_how_tls_is_spoken)
+{
+    const char *entry = DEMANDS[_i].entry;
+    struct address address;
+    char why[ADDRESS_WHY_MAX] = "";
+
+    ck_assert_msg(
+        address_parse(slice_of(entry, strlen(entry)), true, &address, why), "%s", why);
+    ck_assert_int_eq(address.tls, DEMANDS[_i].tls);
 }
 END_TEST
 
@@ -90,7 +113,7 @@ START_TEST(a_bad_entry_is_refused_with_its_reason)
     char why[ADDRESS_WHY_MAX] = "";
 
     ck_assert(!address_parse(
-        slice_of(refusal->entry, strlen(refusal->entry)), &address, why));
+        slice_of(refusal->entry, strlen(refusal->entry)), false, &address, why));
     ck_assert_msg(strstr(why, refusal->why) != NULL, "%s: %s", refusal->entry, why);
 }
 END_TEST
@@ -101,9 +124,9 @@ START_TEST(an_entry_ends_where_it_ends)
     struct address address;
     char why[ADDRESS_WHY_MAX];
 
-    ck_assert(address_parse(slice_of("[::1]:1123", 9), &address, why));
+    ck_assert(address_parse(slice_of("[::1]:1123", 9), false, &address, why));
     ck_assert_int_eq(address.port, 112);
-    ck_assert(address_parse(slice_of("tag[a]:hosts:5", 11), &address, why));
+    ck_assert(address_parse(slice_of("tag[a]:hosts:5", 11), false, &address, why));
     ck_assert_str_eq(address.host, "host");
 }
 END_TEST
@@ -114,8 +137,8 @@ START_TEST(a_host_name_has_a_longest_length)
     struct address address;
 
     memset(name, 'a', sizeof name);
-    ck_assert(address_parse(slice_of(name, ADDRESS_HOST_MAX - 1), &address, why));
-    ck_assert(!address_parse(slice_of(name, ADDRESS_HOST_MAX), &address, why));
+    ck_assert(address_parse(slice_of(name, ADDRESS_HOST_MAX - 1), false, &address, why));
+    ck_assert(!address_parse(slice_of(name, ADDRESS_HOST_MAX), false, &address, why));
 }
 END_TEST
 
@@ -158,6 +181,8 @@ main(void)
     TCase *tc = tcase_create("address");
 
     tcase_add_loop_test(tc, an_entry_is_understood, 0, sizeof GOOD / sizeof *GOOD);
+    tcase_add_loop_test(
+        tc, an_entry_says_how_tls_is_spoken, 0, sizeof DEMANDS / sizeof *DEMANDS);
     tcase_add_loop_test(
         tc, a_bad_entry_is_refused_with_its_reason, 0, sizeof BAD / sizeof *BAD);
     tcase_add_test(tc, an_entry_ends_where_it_ends);

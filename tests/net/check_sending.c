@@ -121,6 +121,40 @@ send_all(struct fixture *f, size_t step)
     free(got);
 }
 
+/*
+ * What TLS could not send it must offer again: at least as much, and the same bytes first,
+ * also when the rest has moved to a backlog. `step` bytes go at a time.
+ */
+static void
+send_pieces(struct fixture *f, char *stage, size_t size, size_t step)
+{
+    char *before = malloc(ALL_MAX);
+    const char *piece;
+    struct sending sending;
+    struct backlog *backlog;
+    size_t sent = 0, len;
+
+    ck_assert_ptr_nonnull(before);
+    sending_begin(&sending, &f->out);
+    while ((len = sending_piece(&sending, stage, size, &piece)) > 0) {
+        ck_assert_uint_le(sent + len, f->want_len);
+        ck_assert_mem_eq(piece, f->want + sent, len);
+        memcpy(before, piece, len);
+        backlog = backlog_create(&sending);
+        ck_assert_ptr_nonnull(backlog);
+        memset(stage, '!', size);
+        size_t again = sending_piece(&backlog->rest, stage, size, &piece);
+        ck_assert_uint_ge(again, len);
+        ck_assert_mem_eq(piece, before, len);
+        free(backlog);
+        size_t part = len < step ? len : step;
+        sent += part;
+        ck_assert(sending_advance(&sending, part, &f->pins) == (sent == f->want_len));
+    }
+    ck_assert_uint_eq(sent, f->want_len);
+    free(before);
+}
+
 START_TEST(plain_bytes_go_in_one_call)
 {
     struct fixture *f = fixture_create();
@@ -133,6 +167,29 @@ END_TEST
 
 /* Sizes of reading that cut runs everywhere. */
 static const size_t STEPS[] = { 1000, 4096, 65536, 100003 };
+
+/* Places for pieces, up to one that holds more than there is. */
+static const size_t STAGES[] = { 1, 1000, 16384, ALL_MAX };
+
+START_TEST(pieces_are_the_same_again_and_all_of_it)
+{
+    struct fixture *f = fixture_create();
+    char *stage = malloc(STAGES[_i]);
+
+    ck_assert_ptr_nonnull(stage);
+    put(f, "VALUE k 0 100\r\n");
+    refer(f, 100, &f->released[0]);
+    put(f, "\r\nVALUE l 0 200000\r\n");
+    refer(f, VALUE_LEN, &f->released[1]);
+    refer(f, 1, &f->released[2]);
+    put(f, "\r\nEND\r\n");
+    send_pieces(f, stage, STAGES[_i], 997);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(f->released[i], 1);
+    free(stage);
+    fixture_destroy(f);
+}
+END_TEST
 
 START_TEST(order_and_pins_survive_a_socket_that_stops_anywhere)
 {
@@ -200,6 +257,8 @@ main(void)
     TCase *tc = tcase_create("sending");
 
     tcase_add_test(tc, plain_bytes_go_in_one_call);
+    tcase_add_loop_test(tc, pieces_are_the_same_again_and_all_of_it, 0,
+        sizeof STAGES / sizeof *STAGES);
     tcase_add_loop_test(tc, order_and_pins_survive_a_socket_that_stops_anywhere, 0,
         sizeof STEPS / sizeof *STEPS);
     tcase_add_test(tc, a_full_outbox_goes);

@@ -356,7 +356,7 @@ server_main(void *context)
     struct toy_server *server = context;
     struct event stop;
     struct net_parts parts = { &server->options, &server->clock, &server->service,
-        &server->toy, NULL };
+        &server->toy, NULL, NULL };
 
     parts.base = server->base = event_base_new();
     event_assign(&stop, server->base, server->stop_fd, EV_READ, on_stop, server->base);

@@ -136,6 +136,7 @@ class Refusals(Case):
         ("-o idle_timeout", 1, "Missing numeric argument for idle_timeout\n"),
         ("--nonsense", 1, 'Illegal argument "?"\n'),
         ("-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port.\n"),
+        ("-Z", 64, ""),
     )
 
     def test_bad_options_are_refused_as_memcached_does(self):
