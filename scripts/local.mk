@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	scripts/bench.d/traffic.c \
 	scripts/build \
 	scripts/check \
+	scripts/check-hardening \
 	scripts/check-chroot \
 	scripts/check-layers \
 	scripts/format \
