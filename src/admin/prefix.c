@@ -22,6 +22,7 @@
 #include "base/assert.h"
 
 #define HEADS 16384u /* chains; a power of two */
+#define TOP_STEP 256u /* prefixes looked at before others get the lock */
 #define DUMP_BYTES 16384u /* at a time, while others wait for the lock */
 /* The longest line of a dump: words, a prefix, four numbers. */
 #define PREFIX_LINE_MAX (KEY_LEN_MAX + 4 * 20 + 40)
@@ -225,4 +226,49 @@ prefix_dump(struct prefix_table *table, uint32_t *cursor, struct outbox *out)
     more = *cursor < table->n;
     pthread_mutex_unlock(&table->lock);
     return more;
+}
+
+static uint64_t
+operations(const struct prefix_figures *figures)
+{
+    return figures->gets + figures->sets + figures->deletes;
+}
+
+/* Puts a prefix in its place among the `n` that are in `top`, if it has one there. */
+static unsigned
+top_put(struct prefix_figures *top, unsigned n, unsigned max, const struct prefix *prefix)
+{
+    struct prefix_figures figures = {
+        .gets = prefix->gets, .hits = prefix->hits, .sets = prefix->sets,
+        .deletes = prefix->deletes, .len = prefix->len,
+    };
+    unsigned at = n;
+
+    while (at > 0 && operations(&top[at - 1]) < operations(&figures))
+        at--;
+    if (at == max)
+        return n;
+    assert(prefix->len <= sizeof figures.text);
+    memcpy(figures.text, prefix->text, prefix->len);
+    if (n < max)
+        n++;
+    memmove(&top[at + 1], &top[at], (n - at - 1) * sizeof *top);
+    top[at] = figures;
+    return n;
+}
+
+unsigned
+prefix_top(struct prefix_table *table, struct prefix_figures *top, unsigned max)
+{
+    unsigned n = 0;
+    bool more = max > 0;
+
+    for (uint32_t at = 0; more;) {
+        pthread_mutex_lock(&table->lock);
+        for (uint32_t i = 0; i < TOP_STEP && at < table->n; i++)
+            n = top_put(top, n, max, table->entries[at++]);
+        more = at < table->n;
+        pthread_mutex_unlock(&table->lock);
+    }
+    return n;
 }

@@ -41,4 +41,14 @@ void prefix_reset(struct prefix_table *table);
  * they were first seen, as far as there is room; false at the end. */
 bool prefix_dump(struct prefix_table *table, uint32_t *cursor, struct outbox *out);
 
+struct prefix_figures {
+    uint64_t gets, hits, sets, deletes;
+    uint32_t len;
+    char text[KEY_LEN_MAX];
+};
+
+/* Copies the `max` prefixes with the most operations, busiest first; returns how many.
+ * Takes the lock for some hundred prefixes at a time. */
+unsigned prefix_top(struct prefix_table *table, struct prefix_figures *top, unsigned max);
+
 #endif
