@@ -77,12 +77,15 @@ libnet_a_SOURCES = \
 	src/net/acceptor.c \
 	src/net/address.c src/net/address.h \
 	src/net/conn.c src/net/conn.h \
+	src/net/frame.c src/net/frame.h \
 	src/net/hold.c src/net/hold.h \
 	src/net/inside.h \
 	src/net/listener.c src/net/listener.h \
 	src/net/net.c src/net/net.h \
 	src/net/sending.c src/net/sending.h \
 	src/net/tls.h src/net/tls_inside.h src/net/tls_stream.h \
+	src/net/udp.c src/net/udp.h \
+	src/net/udp_open.c \
 	src/net/worker.c src/net/worker.h
 libadmin_a_SOURCES = \
 	src/admin/admin.c src/admin/admin.h \

@@ -12,9 +12,9 @@ tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
 # base/options, net
 if HAVE_CHECK
 check_PROGRAMS += tests/base/check_log tests/base/check_options tests/net/check_address \
-	tests/net/check_sending tests/net/check_net
+	tests/net/check_sending tests/net/check_frame tests/net/check_net
 TESTS += tests/base/check_log tests/base/check_options tests/net/check_address \
-	tests/net/check_sending tests/net/check_net
+	tests/net/check_sending tests/net/check_frame tests/net/check_net
 endif
 tests_base_check_log_SOURCES = tests/base/check_log.c
 tests_base_check_log_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -28,6 +28,9 @@ tests_net_check_address_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(C
 tests_net_check_sending_SOURCES = tests/net/check_sending.c
 tests_net_check_sending_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_sending_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
+tests_net_check_frame_SOURCES = tests/net/check_frame.c
+tests_net_check_frame_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_frame_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
 tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/toy.h
 tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
@@ -123,6 +126,7 @@ wire_tests = \
 	tests/wire/check_counts.py \
 	tests/wire/check_random.py \
 	tests/wire/check_churn.py \
+	tests/wire/check_udp.py \
 	tests/clients/check_binary_clients.py \
 	tests/clients/check_django.py \
 	tests/clients/check_libmemcached.sh \

@@ -82,6 +82,8 @@ conns_step(struct report *report, struct stat_sink *sink)
         const struct row *row = &rows.at[rows.order[i]];
         assert(row->fd >= rows.fd_min);
         stat_prefix(sink, "", (unsigned)row->fd);
+        if (strncmp(row->address, "udp", 3) == 0)
+            stat_text(sink, "UDP", "UDP");
         stat_text(sink, "addr", row->address);
         if (!row->listener)
             stat_text(sink, "listen_addr", row->listen_address);

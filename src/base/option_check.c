@@ -114,8 +114,6 @@ check_features(const struct options *o)
     if (o->napi_ids > o->threads)
         return refuse("Number of NAPI IDs (%d) cannot be greater than the number of "
             "threads (%d)", o->napi_ids, o->threads);
-    if (o->udp_port != 0)
-        return refuse("This server is not built with UDP: -U, --udp-port");
     if (o->tls && !OPTIONS_TLS)
         return refuse("This server is not built with TLS: -Z, --enable-ssl");
     if (o->memory_file != NULL)
@@ -160,6 +158,8 @@ option_check(struct options *options)
         options->protocol = PROTOCOL_BINARY;
     else if (!options->protocol_given && options->auth_file != NULL)
         options->protocol = PROTOCOL_ASCII;
+    if (!options->port_given && options->udp_port != 0)
+        options->port = options->udp_port;
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status = checks[i](options);
         if (status != OPTIONS_GO_ON)

@@ -66,7 +66,7 @@ const struct option_row option_rows[] = {
     OTHER('p', "port", option_set_port, "num",
         "TCP port; 0: none, -1: any free one"),
     OTHER('U', "udp-port", option_set_port, "num",
-        "UDP port; 0: none (UDP is not built into this program)"),
+        "UDP port; 0: none, -1: any free one; without -p that of TCP, too"),
     OTHER('l', "listen", option_set_listen, "addr[:port],...",
         "addresses to listen on, may be repeated; * is all of them; before an address: "
         "notls: (plain bytes despite -Z), btls: (no client certificates), mtls: (only "
@@ -152,6 +152,9 @@ const struct option_row option_words[] = {
     INT(0, "partial_timeout", partial_timeout, 0, INT_MAX, NULL, "num",
         "seconds a command may take to arrive, as many again for each 64 KiB of it; "
         "0: any number"),
+    INT(0, "udp_amplification", udp_amplification, 0, 65535, NULL, "num",
+        "answers to a datagram are at most so many times its length, lest they be aimed at "
+        "others; 0: any length"),
     U32("sock_cookie_id", sock_cookie_id, 1, UINT32_MAX, "mark of the listening sockets"),
 
     GROUP("Words of -o: memory"),

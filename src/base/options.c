@@ -48,6 +48,7 @@ options_init(struct options *options)
         .hot_max_factor = 0.2,
         .warm_max_factor = 2.0,
         .temporary_ttl = 61,
+        .udp_amplification = 3,
         .partial_timeout = 30,
         .latency_sample = 16,
         .hotkeys_sample = 64,

@@ -21,7 +21,7 @@ enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ON, SANDBOX_STRICT };
 
 struct options {
     int port;             /* -p; 0: no TCP listener, -1: any free port */
-    int udp_port;         /* -U; 0: off */
+    int udp_port;         /* -U; 0: off, -1: any free port */
     bool port_given;
     char *unix_socket;    /* -s */
     unsigned unix_mask;   /* -a, permission bits of the socket file */
@@ -84,6 +84,8 @@ struct options {
     bool ssl_session_cache;
     bool ssl_kernel_tls;
     int idle_timeout;     /* seconds, 0: off */
+    int udp_amplification; /* answers to a datagram may be so many times its length; 0:
+                            * any amount */
     int partial_timeout;  /* seconds a command may take to arrive, 0: no limit */
     uint64_t slab_chunk_max; /* bytes */
     bool slab_chunk_max_given;

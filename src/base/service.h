@@ -41,6 +41,7 @@ struct peer {
     char listen_address[112];
     int fd;                 /* for display only */
     bool local;             /* a unix socket */
+    bool datagram;          /* UDP: the session ends with its datagram */
     uint16_t listener;      /* index of the listener it came through */
     uint8_t protocol;       /* enum protocol_choice: what is spoken there */
 };
@@ -100,6 +101,10 @@ struct service {
     /* Should this session, which has been stuck midway or in sending without progress worth
      * the name for `stalled` seconds, be given up because what it holds is needed elsewhere? */
     bool (*give_up)(const void *session, uint32_t stalled);
+
+    /* Answers, in the session's protocol, that the answer to its last command is longer than
+     * may be sent. Of datagrams' sessions only, which are closed next. */
+    void (*too_long)(void *session, struct outbox *out);
 
     /* Bytes sent over a connection that is refused: limit reached. */
     const char *full_reply;

@@ -256,10 +256,23 @@ run_error(struct turn *turn, const struct command *command, const char *next)
     return STEP_ON;
 }
 
+/*
+ * What is no command is not answered there: an answer begins with what is no command, so
+ * that nobody can set two servers, or one and itself, to answer each other. And nobody can
+ * watch by datagrams, which have no end that could be seen.
+ */
+static bool
+is_unfit_for_datagrams(enum verb verb)
+{
+    return verb == VERB_UNKNOWN || verb == VERB_WATCH;
+}
+
 /* Runs a command whose line ends before `next`. Nothing has been taken from the input. */
 static enum step
 run_command(struct turn *turn, const struct command *command, const char *next)
 {
+    if (turn->session->datagram && is_unfit_for_datagrams(command->verb))
+        return STEP_CLOSE;
     if (command->error != OUTCOME_NONE && command->verb != VERB_FLUSH_ALL)
         return run_error(turn, command, next);
     switch (command->verb) {
@@ -463,6 +476,7 @@ session_open(void *p, const struct peer *peer)
     session->state = STATE_LINE;
     session->protocol = peer->protocol & 3u;
     session->locked = session->lane->context->auth != NULL;
+    session->datagram = peer->datagram;
     return session;
 }
 
@@ -677,6 +691,13 @@ session_give_up(const void *p, uint32_t stalled)
     return session->pins_out && session->lane->pins_crowded;
 }
 
+static void
+session_too_long(void *p, struct outbox *out)
+{
+    session_answer(p, &(struct command){ .verb = VERB_UNKNOWN },
+        &(struct outcome){ .code = OUTCOME_REPLY_LONG }, out);
+}
+
 void
 cmd_service(struct service *service)
 {
@@ -697,6 +718,7 @@ cmd_service(struct service *service)
         .measure = lane_measure,
         .answered = lane_answered,
         .give_up = session_give_up,
+        .too_long = session_too_long,
         .full_reply = "ERROR Too many open connections\r\n",
     };
 }

@@ -61,6 +61,7 @@ struct session {
     bool binary : 1;      /* the client speaks the binary protocol */
     bool locked : 1;      /* nothing is answered before the client has logged in */
     bool hang_up : 1;     /* STATE_SWALLOW: close after the reply */
+    bool datagram : 1;    /* UDP */
     uint8_t failures;     /* logins that failed, in a row */
 };
 

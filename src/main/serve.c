@@ -124,7 +124,7 @@ struct walk {
 static const char *
 state_name(const struct net_conn *conn)
 {
-    if (conn->listen_address == NULL)
+    if (conn->listen_address == NULL && !conn->datagram)
         return "conn_listening";
     switch (conn->state) {
     case CONN_WAITING:

@@ -10,6 +10,7 @@
 
 #include "net/listener.h"
 #include "net/net.h"
+#include "net/udp.h"
 #include "net/worker.h"
 
 /* Descriptors of the server itself: standard streams, loops, logs, files of the moment. */
@@ -43,6 +44,7 @@ struct acceptor {
 struct net {
     struct net_parts parts;
     struct acceptor acceptor;
+    struct udp udp;
     struct event tick;
     bool ticking;
     unsigned nworkers;

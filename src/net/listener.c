@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/address.h"
+#include "net/udp.h"
 
 #define LISTEN_DEFAULT "127.0.0.1"
 #define STATUS_OS      71 /* EX_OSERR */
@@ -337,7 +338,7 @@ listeners_close(struct listeners *listeners)
 }
 
 void
-listeners_publish(const struct listeners *listeners)
+listeners_publish(const struct listeners *listeners, const struct udp *udp)
 {
     const char *path = getenv("MEMCACHED_PORT_FILENAME");
     char *temporary;
@@ -356,6 +357,7 @@ listeners_publish(const struct listeners *listeners)
             fprintf(file, "TCP %s: %d\n",
                 listeners->at[i].family == AF_INET6 ? "INET6" : "INET",
                 listeners->at[i].port);
+    udp_publish(udp, file);
     if (fclose(file) != 0 || rename(temporary, path) != 0)
         fprintf(stderr, "Failed to write \"%s\": %s\n", path, strerror(errno));
     free(temporary);

@@ -16,6 +16,8 @@
 
 #define LISTENERS_MAX 64
 
+struct udp;
+
 struct listener {
     int fd;
     int port;          /* 0 for a unix socket */
@@ -39,6 +41,6 @@ int listeners_open(struct listeners *listeners, const struct options *options);
 /* Closes them and removes socket files. */
 void listeners_close(struct listeners *listeners);
 /* Writes the ports to the file named by MEMCACHED_PORT_FILENAME, if it is set. */
-void listeners_publish(const struct listeners *listeners);
+void listeners_publish(const struct listeners *listeners, const struct udp *udp);
 
 #endif

@@ -56,6 +56,8 @@ void
 net_destroy(struct net *net)
 {
     acceptor_fini(net);
+    udp_stop(&net->udp);
+    udp_close(&net->udp);
     for (unsigned i = 0; i < net->nworkers; i++)
         worker_fini(&net->workers[i]);
     free(net->workers);
@@ -68,7 +70,9 @@ net_listen(struct net *net)
     int status = listeners_open(&net->acceptor.listeners, net->parts.options);
 
     if (status == 0)
-        listeners_publish(&net->acceptor.listeners);
+        status = udp_open(&net->udp, net->parts.options);
+    if (status == 0)
+        listeners_publish(&net->acceptor.listeners, &net->udp);
     return status;
 }
 
@@ -76,8 +80,11 @@ int
 net_start(struct net *net)
 {
     const struct timeval second = { .tv_sec = 1 };
+    uint32_t now = clock_seconds(net->parts.clock);
     int error = 0;
 
+    if (!udp_start(&net->udp, net->workers, net->nworkers, now))
+        error = -ENOMEM;
     for (unsigned i = 0; error == 0 && i < net->nworkers; i++)
         error = worker_start(&net->workers[i]);
     if (error == 0 && event_add(&net->tick, &second) != 0)
@@ -104,6 +111,7 @@ net_stop(struct net *net)
     }
     for (unsigned i = 0; i < net->nworkers; i++)
         worker_join(&net->workers[i]);
+    udp_stop(&net->udp);
 }
 
 void
@@ -172,6 +180,9 @@ highest_to_show(struct net *net, int fd_min)
     for (unsigned i = 0; i < listeners->n; i++)
         if (listeners->at[i].fd >= fd_min)
             lowest_put(&lowest, listeners->at[i].fd);
+    for (unsigned i = 0; i < net->udp.n; i++)
+        if (net->udp.at[i].fd >= fd_min)
+            lowest_put(&lowest, net->udp.at[i].fd);
     for (unsigned i = 0; i < net->nworkers; i++) {
         struct worker *worker = &net->workers[i];
         pthread_mutex_lock(&worker->mutex);
@@ -213,6 +224,7 @@ net_each_conn(struct net *net, int fd_min, net_conn_fn fn, void *context)
                 &(struct net_conn){ .fd = listener->fd, .address = listener->address,
                     .idle = now });
     }
+    udp_each(&net->udp, fd_min, fd_max, now, fn, context);
     for (unsigned i = 0; i < net->nworkers; i++) {
         struct worker *worker = &net->workers[i];
         pthread_mutex_lock(&worker->mutex);

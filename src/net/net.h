@@ -76,7 +76,9 @@ void net_counts(struct net *net, struct counts *sum);
 struct net_conn {
     int fd;
     const char *address;        /* borrowed for the call */
-    const char *listen_address; /* NULL for a listener, which has no state either */
+    const char *listen_address; /* NULL for what listens, which has no state either unless
+                                 * it takes datagrams */
+    bool datagram;              /* a socket for UDP */
     enum conn_state state;
     uint32_t idle;              /* seconds since the last command */
 };

@@ -33,6 +33,7 @@ static const struct status_row STATUSES[] = {
     [OUTCOME_NOT_FOUND] = { BINARY_NOT_FOUND, "Not found" },
     [OUTCOME_EXISTS] = { 0x02, "Data exists for key." },
     [OUTCOME_TOO_LARGE] = { 0x03, "Too large." },
+    [OUTCOME_REPLY_LONG] = { 0x03, "Too large." },
     [OUTCOME_BAD_ARGUMENTS] = { 0x04, "Invalid arguments" },
     [OUTCOME_NOT_STORED] = { 0x05, "Not stored." },
     [OUTCOME_NOT_A_NUMBER] = { 0x06, "Non-numeric server-side value for incr or decr" },

@@ -102,8 +102,11 @@ static const struct refusal REFUSALS[] = {
     { "-p -2", 1, "--port" },
     { "-p ''", 1, "--port" },
     { "-U 70000", 64, "70000" },
-    { "-U 11211", 64, "UDP" },
     { "-U x", 1, "--udp-port" },
+    { "-U -2", 1, "--udp-port" },
+    { "-o udp_amplification=-1", 1, "udp_amplification" },
+    { "-o udp_amplification=65536", 1, "udp_amplification" },
+    { "-o udp_amplification", 1, "Missing numeric argument for udp_amplification\n" },
     { "-b lots", 1, "--listen-backlog" },
     { "-a 999", 1, "--unix-mask" },
     { "-a 07777", 1, "--unix-mask" },
@@ -225,6 +228,8 @@ static const char *const GOOD[] = {
     "-o read_buf_mem_limit=8,sock_cookie_id=3,no_chunked_items",
     "-I 1k -o slab_chunk_max=1",
     "-m 2048 -I 1024m",
+    "-U 11211 -o udp_amplification=0",
+    "-U -1 -p 0",
     "-U 0 -p -1 -a 0777 -b 0 -R 1 -n 1 -f 1.01 -D : -L -k -M -C -F -X -W -A -r",
     "-B auto -B ascii",
     "-t 65",
@@ -252,6 +257,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_str_eq(said, "");
     ck_assert_int_eq(o.port, 11211);
     ck_assert_int_eq(o.udp_port, 0);
+    ck_assert_int_eq(o.udp_amplification, 3);
     ck_assert_ptr_null(o.listen);
     ck_assert_uint_eq(o.memory_max, 64 << 20);
     ck_assert_uint_eq(o.item_size_max, 1 << 20);
@@ -266,6 +272,24 @@ START_TEST(defaults_are_as_documented)
     ck_assert(o.maxconns_fast && o.hash_expand && o.slab_reassign && o.lru_crawler);
     ck_assert(!o.shutdown_command && !o.daemonize && !o.large_pages && !o.temp_lru);
     options_fini(&o);
+}
+END_TEST
+
+START_TEST(the_udp_port_is_that_of_tcp_too_unless_that_was_given)
+{
+    static const struct {
+        const char *line;
+        int tcp, udp;
+    } rows[] = { { "", 11211, 0 }, { "-U 0", 11211, 0 }, { "-U 500", 500, 500 },
+        { "-U -1", -1, -1 }, { "-U 500 -p 600", 600, 500 }, { "-p 0 -U 500", 0, 500 } };
+    struct options o;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ck_assert_int_eq(parse(&o, rows[i].line), -1);
+        ck_assert_int_eq(o.port, rows[i].tcp);
+        ck_assert_int_eq(o.udp_port, rows[i].udp);
+        options_fini(&o);
+    }
 }
 END_TEST
 
@@ -389,6 +413,7 @@ main(void)
     tcase_add_loop_test(
         tc, what_memcached_takes_is_taken, 0, sizeof GOOD / sizeof *GOOD);
     tcase_add_test(tc, defaults_are_as_documented);
+    tcase_add_test(tc, the_udp_port_is_that_of_tcp_too_unless_that_was_given);
     tcase_add_test(tc, values_land_where_they_belong);
     tcase_add_test(tc, the_last_of_a_repeated_option_wins_and_listen_collects);
     tcase_add_test(tc, words_without_effect_are_named_once);

@@ -314,12 +314,19 @@ give_up(const void *p, uint32_t stalled)
     return session->sticky;
 }
 
+static void
+too_long(void *session, struct outbox *out)
+{
+    (void)session;
+    outbox_put(out, "long\n", 5);
+}
+
 void
 toy_service(struct service *service_out)
 {
     *service_out = (struct service){ lane_open, lane_close, session_open, session_close,
         want, filled, look, looked, took, release, midway, state, lane_tick, give_up,
-        TOY_FULL, .measure = NULL, .answered = NULL };
+        .too_long = too_long, .full_reply = TOY_FULL, .measure = NULL, .answered = NULL };
 }
 
 /* ---- The server --------------------------------------------------------------------- */

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * udp_open.c - the sockets for datagrams: opening, sharing, showing and closing them.
+ *
+ * Why a socket for each worker (SO_REUSEPORT) and not one that all wait for: the kernel
+ * deals the datagrams out by their source, no worker wakes for what another takes, and one
+ * that is busy holds up only its own. With a list of addresses each has one worker, as in
+ * memcached: `stats settings` says so by num_threads_per_udp.
+ *
+ * SO_REUSEPORT would let a second server of the same user take a share of the datagrams
+ * without anybody noticing. So the first socket of an address is bound without it, which
+ * fails if the port is taken, and gets it only then.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "net/address.h"
+#include "net/frame.h"
+#include "net/udp.h"
+#include "net/worker.h"
+
+#define LISTEN_DEFAULT "127.0.0.1"
+#define STATUS_FAILURE 1
+#define STATUS_OS      71 /* EX_OSERR */
+#define ADDRESSES_MAX  64u
+#define SEND_BUFFER    (4 << 20) /* asked for; the kernel grants what it likes */
+
+static void
+set_option(int fd, int level, int name, int value, const char *what)
+{
+    if (setsockopt(fd, level, name, &value, sizeof value) != 0)
+        log_line(LOG_NOTICE, "setsockopt(%s): %s", what, strerror(errno));
+}
+
+static void
+set_port(struct sockaddr_storage *name, int port)
+{
+    if (name->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)name)->sin6_port = htons((uint16_t)port);
+    else
+        ((struct sockaddr_in *)(void *)name)->sin_port = htons((uint16_t)port);
+}
+
+static int
+get_port(const struct sockaddr_storage *name)
+{
+    return ntohs(name->ss_family == AF_INET6
+            ? ((const struct sockaddr_in6 *)(const void *)name)->sin6_port
+            : ((const struct sockaddr_in *)(const void *)name)->sin_port);
+}
+
+/* A bound socket, or -errno. `first`: nobody else may have the port. */
+static int
+open_socket(const struct sockaddr_storage *name, socklen_t len, bool first,
+    const struct options *options)
+{
+    int fd = socket(name->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (name->ss_family == AF_INET6) {
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+        set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+    } else {
+        set_option(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+    }
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER, "SO_SNDBUF");
+    if (options->sock_cookie_id != 0)
+        set_option(fd, SOL_SOCKET, SO_MARK, (int)options->sock_cookie_id, "SO_MARK");
+    if (!first)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+    if (bind(fd, (const struct sockaddr *)name, len) != 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    if (first)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+    return fd;
+}
+
+static void
+describe(struct udp_socket *socket, int fd, const struct sockaddr_storage *name,
+    enum protocol_choice protocol, uint16_t listener)
+{
+    char text[sizeof socket->peer.address];
+
+    *socket = (struct udp_socket){
+        .fd = fd,
+        .port = get_port(name),
+        .overhead = name->ss_family == AF_INET6 ? FRAME_OVERHEAD_IP6
+                                                : FRAME_OVERHEAD_IP4,
+        .peer = { .fd = fd, .listener = listener, .protocol = (uint8_t)protocol,
+            .datagram = true },
+    };
+    address_of(fd, false, text, sizeof text);
+    assert(strncmp(text, "tcp", 3) == 0); /* which is all that it knows of internet */
+    memcpy(text, "udp", 3);
+    memcpy(socket->peer.address, text, sizeof text);
+    memcpy(socket->peer.listen_address, text, sizeof text);
+}
+
+/* The sockets for one address, one for each of `copies` workers. 0 or -errno. */
+static int
+open_address(struct udp *udp, const struct addrinfo *info, int port, unsigned copies,
+    enum protocol_choice protocol, const struct options *options)
+{
+    struct sockaddr_storage name;
+    socklen_t len = info->ai_addrlen;
+    unsigned before = udp->n;
+
+    assert(len <= sizeof name);
+    memcpy(&name, info->ai_addr, len);
+    set_port(&name, port);
+    for (unsigned i = 0; i < copies; i++) {
+        if (udp->n == udp->size)
+            return -EMFILE;
+        int fd = open_socket(&name, len, i == 0, options);
+        if (fd < 0)
+            return fd;
+        /* The port that the first got, if any would do. */
+        len = sizeof name;
+        if (getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+            int error = errno;
+            close(fd);
+            return -error;
+        }
+        describe(&udp->at[udp->n++], fd, &name, protocol, (uint16_t)before);
+    }
+    return 0;
+}
+
+/* -1, any free port: all addresses try to share the one that the first of them got. */
+static int
+open_any_port(struct udp *udp, const struct addrinfo *info, unsigned copies,
+    enum protocol_choice protocol, const struct options *options)
+{
+    unsigned before = udp->n;
+
+    if (udp->n > 0 &&
+        open_address(udp, info, udp->at[0].port, copies, protocol, options) == 0)
+        return 0;
+    while (udp->n > before)
+        close(udp->at[--udp->n].fd);
+    return open_address(udp, info, 0, copies, protocol, options);
+}
+
+static int
+open_entry(struct udp *udp, const struct address *address, unsigned copies,
+    const struct options *options)
+{
+    const struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_DGRAM };
+    bool any = *address->host == '\0';
+    int port = address->port >= 0 ? address->port : options->udp_port;
+    enum protocol_choice protocol = address->protocol < 0
+        ? options->protocol
+        : (enum protocol_choice)address->protocol;
+    struct addrinfo *list, *info;
+    int failed = EADDRNOTAVAIL;
+    unsigned opened = 0;
+
+    int error = getaddrinfo(
+        any ? NULL : address->host, any ? "0" : NULL, &hints, &list);
+    if (error != 0) {
+        fprintf(stderr, "getaddrinfo(): %s\n",
+            error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+        return STATUS_OS;
+    }
+    for (info = list; info != NULL; info = info->ai_next) {
+        error = port == -1
+            ? open_any_port(udp, info, copies, protocol, options)
+            : open_address(udp, info, port, copies, protocol, options);
+        if (error == 0)
+            opened++;
+        else
+            failed = -error;
+        if (failed == EADDRINUSE)
+            fprintf(stderr, "bind(): %s\n", strerror(failed));
+    }
+    freeaddrinfo(list);
+    if (opened > 0)
+        return 0;
+    fprintf(stderr, "failed to listen on UDP port %d of %s: %s\n", port,
+        any ? "*" : address->host, strerror(failed));
+    return STATUS_OS;
+}
+
+static int
+open_list(struct udp *udp, unsigned copies, const struct options *options)
+{
+    const char *at = options->listen == NULL ? LISTEN_DEFAULT : options->listen;
+    char why[ADDRESS_WHY_MAX];
+    struct address address;
+
+    for (;; at++) {
+        size_t len = strcspn(at, ",;");
+        if (!address_parse(slice_of(at, len), options->tls, &address, why)) {
+            fprintf(stderr, "%s\n", why);
+            return STATUS_OS;
+        }
+        int status = open_entry(udp, &address, copies, options);
+        if (status != 0)
+            return status;
+        at += len;
+        if (*at == '\0')
+            return 0;
+    }
+}
+
+int
+udp_open(struct udp *udp, const struct options *options)
+{
+    bool many = options->listen != NULL && strpbrk(options->listen, ",;") != NULL;
+    unsigned copies = many ? 1 : (unsigned)options->threads;
+
+    if (options->udp_port == 0 || options->unix_socket != NULL)
+        return 0;
+    udp->size = ADDRESSES_MAX * copies;
+    udp->at = calloc(udp->size, sizeof *udp->at);
+    if (udp->at == NULL) {
+        fprintf(stderr, "out of memory\n");
+        return STATUS_FAILURE;
+    }
+    return open_list(udp, copies, options);
+}
+
+void
+udp_close(struct udp *udp)
+{
+    for (unsigned i = 0; i < udp->n; i++)
+        close(udp->at[i].fd);
+    free(udp->at);
+    *udp = (struct udp){ 0 };
+}
+
+/* All copies have the same port. */
+void
+udp_publish(const struct udp *udp, FILE *file)
+{
+    for (unsigned i = 0; i < udp->n; i++)
+        if (udp->at[i].peer.listener == i)
+            fprintf(file, "UDP %s: %d\n",
+                udp->at[i].overhead == FRAME_OVERHEAD_IP6 ? "INET6" : "INET",
+                udp->at[i].port);
+}
+
+bool
+udp_start(struct udp *udp, struct worker *workers, unsigned nworkers, uint32_t now)
+{
+    for (unsigned i = 0; i < udp->n; i++) {
+        struct udp_socket *socket = &udp->at[i];
+        struct worker *worker = &workers[i % nworkers];
+        atomic_init(&socket->last_request, now);
+        if (event_assign(&socket->event, worker->base, socket->fd, EV_READ | EV_PERSIST,
+                udp_ready, socket) != 0)
+            return false;
+        socket->worker = worker;
+        if (event_add(&socket->event, NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+void
+udp_stop(struct udp *udp)
+{
+    for (unsigned i = 0; i < udp->n; i++) {
+        if (udp->at[i].worker != NULL)
+            event_del(&udp->at[i].event);
+        udp->at[i].worker = NULL;
+    }
+}
+
+void
+udp_each(const struct udp *udp, int fd_min, int fd_max, uint32_t now, net_conn_fn fn,
+    void *context)
+{
+    for (unsigned i = 0; i < udp->n; i++) {
+        const struct udp_socket *socket = &udp->at[i];
+        uint32_t last =
+            atomic_load_explicit(&socket->last_request, memory_order_relaxed);
+        if (socket->fd >= fd_min && socket->fd <= fd_max)
+            fn(context,
+                &(struct net_conn){ .fd = socket->fd, .address = socket->peer.address,
+                    .datagram = true, .state = CONN_READ,
+                    .idle = now > last ? now - last : 0 });
+    }
+}
