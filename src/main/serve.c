@@ -320,6 +320,8 @@ make_store(struct server *server)
         .evict = options->evict,
         .preallocate = options->large_pages,
         .slab_reassign = options->slab_reassign,
+        .object_bias = 100,
+        .counter_reserve = 10,
         .no_cas = !options->cas,
         .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
     };

@@ -4,8 +4,7 @@
  *
  * A rate limiter leans on this: the read, the sum and the write share one stripe lock, so
  * two workers can never start from the same old number, and the item's expiry is never
- * touched. Being counted is being used: the reference bits go to their maximum, so that
- * a counter that nobody ever reads survives the traffic of items nobody needs.
+ * touched.
  */
 #include "base/num.h"
 #include "store/core.h"
@@ -76,6 +75,22 @@ write_in_place(struct store *store, struct table_spot *spot, struct slice digits
     table_change_end(spot->bucket);
 }
 
+/* Being counted is being used, as much as can be; and what is counted and expires is somebody's
+ * limit (policy.h). */
+static void
+count_as_counter(struct store_thread *thread, struct item *item)
+{
+    uint32_t info = item_info(item), set = INFO_REFS_MAX * INFO_REF_ONE;
+
+    if (item_exptime(item) != 0)
+        set |= INFO_COUNTER;
+    if ((info & set) == set)
+        return;
+    gauge_sub(thread, item, info);
+    item_change_info(item, 0, set);
+    gauge_add(thread, item, item_info(item));
+}
+
 static enum store_result
 arith_found(struct store *store, struct store_thread *thread, struct table_spot *spot,
     const struct store_arith *arith, uint32_t now, struct store_summed *summed,
@@ -109,8 +124,8 @@ arith_found(struct store *store, struct store_thread *thread, struct table_spot 
         atomic_store_explicit(&item->exptime, arith->exptime, memory_order_relaxed);
         slab_note_expiry(&store->slab, item, arith->exptime);
     }
+    count_as_counter(thread, item);
     info = item_info(item);
-    item_set_info(item, info | INFO_REFS_MAX * INFO_REF_ONE);
     summed->exptime = item_exptime(item);
     summed->slab_class = (uint8_t)INFO_CLASS(info);
     return STORE_OK;

@@ -295,8 +295,15 @@ upload_put_upload(struct store_upload *upload, struct store_thread *thread,
     return upload_put_pieces(upload, thread, from->first);
 }
 
+unsigned
+upload_class(const struct store_upload *upload)
+{
+    return INFO_CLASS(item_info(item_at(upload->store, upload->first)));
+}
+
 void
-upload_give(struct store_upload *upload, struct item *head, struct chain *chain)
+upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
+    uint32_t bits)
 {
     struct store *store = upload->store;
 
@@ -308,8 +315,10 @@ upload_give(struct store_upload *upload, struct item *head, struct chain *chain)
         struct item *piece = item_at(store, ref);
 
         item_set_cas(piece, item_ref(store, head));
-        item_set_info(piece, info_with_kind(item_info(piece), KIND_PIECE));
         ref = piece_next(piece);
+        item_set_info(piece, info_make(0, INFO_CLASS(item_info(piece)), KIND_PIECE) | bits);
+        if (bits & INFO_PROBATION)
+            policy_enlist(store, piece);
     }
 }
 

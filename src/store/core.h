@@ -11,13 +11,13 @@
 #include "base/counters.h"
 #include "base/hash.h"
 #include "store/arena.h"
+#include "store/ghost.h"
 #include "store/item.h"
+#include "store/policy.h"
 #include "store/slab.h"
 #include "store/store.h"
 #include "store/table.h"
 
-/* Chunks the clock hand looks at in one go, with the class locked. */
-#define EVICT_WALK 64
 /* So often for one eviction before one of those in use has to go, and so often again
  * before another class has to give a page. */
 #define EVICT_ROUNDS 8
@@ -28,7 +28,7 @@
 
 /* Signed, because an item may be stored by one thread and removed by another. */
 struct class_gauge {
-    _Atomic uint64_t items, bytes;
+    _Atomic uint64_t items, bytes, counters;
 };
 
 struct store_thread {
@@ -62,6 +62,9 @@ struct store {
     struct table table __attribute__((aligned(64)));
     struct slab slab;
 
+    struct ghost ghost;
+    _Atomic bool counters_over; /* counters take more than their reserve */
+
     _Atomic uint64_t upload_bytes, pinned_bytes;
 
     struct lock mover_lock;    /* one page is moved at a time */
@@ -78,7 +81,11 @@ struct store {
     uint64_t sweep_whole;           /* classes that this round sweeps whole */
     uint32_t sweep_page;
     uint32_t sweep_second;
-    uint32_t balance_second;
+
+    /* The page balance; see balance.c. */
+    uint64_t balance_evicted;       /* evictions at the last round */
+    uint64_t balance_credit;        /* evictions not yet spent on moves */
+    uint32_t balance_second;        /* of the present window of free chunks */
 
     pthread_mutex_t threads_lock; /* guards the list */
     struct store_thread *threads;
@@ -160,11 +167,21 @@ void item_dispose(struct store *store, struct item *item);
 /* True, under the stripe, if item_dispose() may run now (no pins). */
 bool item_disposable(struct item *item);
 
+/* The class by which an item is judged: that of its first piece, if it has any. */
+static inline unsigned
+judged_class(const struct store *store, struct item *item, uint32_t info)
+{
+    if (!(info & INFO_LARGE))
+        return INFO_CLASS(info);
+    return INFO_CLASS(item_info(item_at(store, item_chain(item, info)->first)));
+}
+
 /* Takes a page of another class (-1: any) for class `to` (0: the pool). */
 bool page_move(struct store *store, struct store_thread *thread, int from, unsigned to,
     uint32_t now);
-/* Moves pages to where they are needed; once a second. */
-void balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
+/* balance.c: moves pages to where they are needed, if enough was evicted since the last
+ * time. True: evictions are going on, look again soon. */
+bool balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
 
 /* ---- gauges -------------------------------------------------------------------------- */
 
@@ -172,6 +189,8 @@ void balance_pages(struct store *store, struct store_thread *thread, uint32_t no
 uint64_t gauge_bytes(const struct item *item, uint32_t info);
 void gauge_add(struct store_thread *thread, const struct item *item, uint32_t info);
 void gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info);
+/* Do counters take more than their reserve? Looked at now and then. */
+void counters_check(struct store *store);
 /* Number of items has changed by `n`: tells the table now and then. */
 void count_items(struct store *store, struct store_thread *thread, int64_t n);
 /* Splits a bucket or two if the index is too full; no stripe may be held. */
@@ -202,9 +221,13 @@ void chain_check(struct store *store, struct item *item);
 void chain_free(struct store *store, uint64_t first);
 /* Tells every piece that its item lies elsewhere now. */
 void chain_reown(struct store *store, struct item *head);
-/* Makes the pieces of a complete upload the chain of `head`. Either upload_end() follows,
+/* Makes the pieces of a complete upload the chain of `head`, with `bits` in the info of each.
+ * Either upload_end() follows,
  * or `head` is dropped and the upload can be given again or cancelled. */
-void upload_give(struct store_upload *upload, struct item *head, struct chain *chain);
+void upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
+    uint32_t bits);
+/* Class of its first piece. */
+unsigned upload_class(const struct store_upload *upload);
 /* Frees the upload's struct; its pieces belong to an item, or nobody. */
 void upload_end(struct store_upload *upload);
 
@@ -220,6 +243,7 @@ struct put {
     struct store_upload *upload; /* in place of `value` */
     bool cas_given;              /* the item gets `cas_new`, not the next unique */
     uint64_t cas_new;
+    bool counter;                /* see put_is_counter() */
     uint32_t bits;               /* of its info: INFO_STALE, INFO_KEY_BINARY ... */
 };
 
@@ -231,6 +255,8 @@ struct put {
 enum store_result put_value(struct store *store, struct store_thread *thread,
     struct table_spot *spot, const struct put *put, uint32_t now,
     struct store_written *written, struct item **dead);
+/* A number with an end to its life: most likely somebody's limit. */
+bool put_is_counter(const struct put *put);
 /* An expired or flushed item that is stored over. */
 void count_reclaimed(struct store *store, uint32_t info);
 

@@ -2,7 +2,7 @@
 /*
  * evict.c - finding memory when none is free.
  *
- * Each class has a clock hand that goes round its chunks; see slab_hand(). Its choice is
+ * policy.c names a victim in a class. Its choice is
  * made without the victim's stripe, so the victim is looked up again by its key under the
  * stripe, and only if the index still refers to that very chunk does it go. Whoever needs
  * memory may hold a stripe already: other stripes are therefore only tried, and a victim
@@ -27,6 +27,8 @@ gauge_add(struct store_thread *thread, const struct item *item, uint32_t info)
 
     counter_add(&gauge->items, 1);
     counter_add(&gauge->bytes, gauge_bytes(item, info));
+    if (info & INFO_COUNTER)
+        counter_add(&gauge->counters, 1);
 }
 
 void
@@ -36,6 +38,29 @@ gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info)
 
     counter_add(&gauge->items, (uint64_t)-1);
     counter_add(&gauge->bytes, -gauge_bytes(item, info));
+    if (info & INFO_COUNTER)
+        counter_add(&gauge->counters, (uint64_t)-1);
+}
+
+void
+counters_check(struct store *store)
+{
+    uint64_t bytes = 0, share, n[SLAB_CLASSES_MAX] = { 0 };
+
+    pthread_mutex_lock(&store->threads_lock);
+    for (struct store_thread *thread = store->threads; thread != NULL;
+         thread = thread->next)
+        for (unsigned id = 1; id <= store->slab.nclasses; id++)
+            n[id] += atomic_load_explicit(&thread->gauges[id].counters,
+                memory_order_relaxed);
+    pthread_mutex_unlock(&store->threads_lock);
+    for (unsigned id = 1; id <= store->slab.nclasses; id++) {
+        store->slab.classes[id].counters = n[id];
+        bytes += n[id] * store->slab.classes[id].chunk_size;
+    }
+    share = ((uint64_t)store->slab.pages_max << PAGE_SIZE_BITS) / 100 *
+        store->options.counter_reserve;
+    atomic_store_explicit(&store->counters_over, bytes > share, memory_order_relaxed);
 }
 
 /* Changes of the number of items that a thread keeps to itself. */
@@ -96,10 +121,11 @@ item_dispose(struct store *store, struct item *item)
 /* ---- Victims ------------------------------------------------------------------------- */
 
 static void
-count_victim(struct store *store, struct item *item, uint32_t info, uint32_t now)
+count_victim(struct store *store, struct item *item, uint64_t hash, uint32_t now)
 {
+    uint32_t info = item_info(item);
     struct slab_class *class = &store->slab.classes[INFO_CLASS(info)];
-    uint32_t access = item_last_access(item);
+    uint32_t access = item_last_access(item), age = now > access ? now - access : 0;
 
     if (!item_live(store, item, info, now)) {
         atomic_fetch_add_explicit(&class->reclaimed, 1, memory_order_relaxed);
@@ -114,8 +140,8 @@ count_victim(struct store *store, struct item *item, uint32_t info, uint32_t now
         atomic_fetch_add_explicit(&class->evicted_unfetched, 1, memory_order_relaxed);
     if (INFO_REFS(info) != 0)
         atomic_fetch_add_explicit(&class->evicted_active, 1, memory_order_relaxed);
-    __atomic_store_n(&class->evicted_age, now > access ? now - access : 0,
-        __ATOMIC_RELAXED);
+    atomic_store_explicit(&class->evicted_age, age, memory_order_relaxed);
+    policy_evicted(store, judged_class(store, item, info), hash, age, now);
 }
 
 struct table_spot
@@ -154,7 +180,9 @@ may_evict(struct store *store, struct item *item, uint32_t now, enum evict_why w
 
     if (!item_disposable(item))
         return false;
-    return why != EVICT_DEAD_ONLY || !item_live(store, item, info, now);
+    if (why == EVICT_DEAD_ONLY)
+        return !item_live(store, item, info, now);
+    return !policy_protects(store, item, info, now);
 }
 
 /* The item that `ref` belongs to, unlinked and counted; NULL: it may not go now. */
@@ -170,7 +198,7 @@ unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint3
         return NULL;
     if (may_evict(store, item, now, why)) {
         if (why != EVICT_DEAD_ONLY)
-            count_victim(store, item, item_info(item), now);
+            count_victim(store, item, spot.hash, now);
         item_unlink(store, thread, &spot);
     } else {
         item = NULL;
@@ -197,8 +225,7 @@ static struct item *
 evict_from(struct store *store, struct store_thread *thread, unsigned id, bool anyway,
     uint32_t now, bool *done_out)
 {
-    uint64_t ref = slab_hand(&store->slab, id, EVICT_WALK, anyway, now,
-        flush_horizon(store));
+    uint64_t ref = policy_victim(store, id, anyway, now);
     struct item *item;
 
     *done_out = false;

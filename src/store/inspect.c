@@ -135,7 +135,7 @@ store_class_totals(struct store *store, unsigned id, uint32_t now,
     };
     lock_take(&class->lock);
     class_memory(class, totals);
-    totals->evicted_age = __atomic_load_n(&class->evicted_age, __ATOMIC_RELAXED);
+    totals->evicted_age = atomic_load_explicit(&class->evicted_age, memory_order_relaxed);
     if (class->hand_access != 0 && now > class->hand_access)
         totals->oldest_age = now - class->hand_access;
     lock_give(&class->lock);
@@ -231,4 +231,5 @@ store_check(struct store *store)
     assert(check.items == items);
     assert(check.bytes == bytes);
     slab_check(&store->slab);
+    policy_check(store);
 }

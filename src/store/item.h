@@ -5,7 +5,7 @@
  *   0        8         12            16         20     24
  *   | cas    | exptime | last access | length   | info | key | flags | seq | value
  *
- *   info     key length 8 | class 8 | kind 2 | refs 2 | bits 12
+ *   info     key length 8 | class 8 | kind 2 | refs 2 | bits 9 | tag 3
  *   flags    4 bytes, only if the client's flags are not 0
  *   seq      8 bytes, only if the CAS unique was chosen by a client (see item_seq)
  *   value    or, in a large item, a struct chain, aligned to 8 bytes
@@ -22,8 +22,9 @@
  * never 0. There are no pointers in the arena: it may be mapped elsewhere later.
  *
  * All fields are atomics because readers look without a lock (base/racy.h). Who may write:
- * the holder of the item's stripe; besides, the clock hand lowers `refs` by compare and
- * swap under the class's lock.
+ * the holder of the item's stripe; besides, the replacement policy changes `refs` and
+ * INFO_PROBATION under the class's lock. Therefore the info of a linked item is changed by
+ * item_change_info() only.
  */
 #ifndef LARDER_STORE_ITEM_H
 #define LARDER_STORE_ITEM_H
@@ -62,6 +63,12 @@ enum item_kind { KIND_FREE, KIND_RESERVED, KIND_ITEM, KIND_PIECE };
 #define INFO_HAS_SEQ (1u << 24)
 #define INFO_LARGE (1u << 25)
 #define INFO_KEY_BINARY (1u << 26)
+/* See policy.h. The tag tells an entry of the ring from one of an earlier life of its chunk. */
+#define INFO_PROBATION (1u << 27)
+#define INFO_COUNTER (1u << 28)
+#define INFO_POLICY (7u << 29 | INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE)
+#define INFO_TAG(info) ((info) >> 29)
+#define INFO_TAG_OF(number) ((uint32_t)(number) << 29)
 
 /* How an item is shaped, apart from what it says. */
 struct item_shape {
@@ -89,6 +96,17 @@ static inline void
 item_set_info(struct item *item, uint32_t info)
 {
     atomic_store_explicit(&item->info, info, memory_order_relaxed);
+}
+
+/* Clears and sets bits of an info word that others may be changing too. */
+static inline void
+item_change_info(struct item *item, uint32_t clear, uint32_t set)
+{
+    uint32_t info = item_info(item);
+
+    while (!atomic_compare_exchange_weak_explicit(&item->info, &info, (info & ~clear) | set,
+        memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 static inline uint32_t

@@ -83,7 +83,7 @@ visit_item(struct store *store, const struct store_visit *visit,
     if (visited->sent || (!(info & INFO_STALE) && !short_lived))
         return;
     visited->won = view->win_sent = true;
-    item_set_info(item, info | INFO_WIN_SENT);
+    item_change_info(item, 0, INFO_WIN_SENT);
 }
 
 enum store_result
@@ -134,7 +134,7 @@ mark_in_place(struct store *store, struct table_spot *spot, const struct store_m
     item_set_cas(item, mark->cas_given ? mark->cas_new : seq);
     if (info & INFO_HAS_SEQ)
         racy_write((char *)item + item_seq_at(info), (const char *)&seq, 8);
-    item_set_info(item, (info | INFO_STALE) & ~INFO_WIN_SENT);
+    item_change_info(item, INFO_WIN_SENT, INFO_STALE);
     table_change_end(spot->bucket);
     if (mark->set_exptime) {
         atomic_store_explicit(&item->exptime, mark->exptime, memory_order_relaxed);

@@ -6,10 +6,15 @@
  * evicted, or copied to another chunk of their class if they were used lately and one is
  * free. Chunks being filled and values being sent keep their page where it is.
  */
+#include <limits.h>
+
 #include "store/core.h"
 
-/* Pages looked at before giving up. */
-#define MOVE_TRIES 32
+/* Pages tried before giving up. */
+#define MOVE_TRIES 128
+/* Pages of a class that are compared, by so many chunks of each, to give one away. */
+#define PAGE_CHOICE 8
+#define PAGE_SAMPLE 32
 
 static uint64_t
 random_next(struct store_thread *thread)
@@ -36,7 +41,8 @@ copy_item(struct item *copy, struct item *item, uint32_t info)
         else
             racy_set_word((char *)copy + at, word);
     }
-    item_set_info(copy, info);
+    /* It was used, so the time of its probation is over. */
+    item_set_info(copy, info & ~INFO_PROBATION);
 }
 
 /* Gives the item of a spot another chunk; its stripe is held. The old chunk is reserved
@@ -73,13 +79,13 @@ clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk
     uint64_t ref = item_ref(store, chunk);
     struct lock *stripe;
     struct table_spot spot;
-    bool rescued;
+    bool rescued, protected = policy_protects(store, chunk, info, now);
 
     if (INFO_KIND(info) == KIND_FREE)
         return true;
     if (INFO_KIND(info) == KIND_RESERVED)
         return false;
-    if (INFO_KIND(info) == KIND_PIECE || INFO_REFS(info) == 0)
+    if (INFO_KIND(info) == KIND_PIECE || (INFO_REFS(info) == 0 && !protected))
         return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
     spot = lock_owner(store, thread, ref, &stripe);
     if (spot.item == NULL)
@@ -98,6 +104,39 @@ clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk
     return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
 }
 
+/* Is the chunk being filled or sent? Read without any lock: a guess, to spare a page that
+ * can't be emptied from losing half of its items. */
+static bool
+chunk_stuck(struct store *store, struct item *chunk)
+{
+    uint32_t info = item_info(chunk);
+    uint64_t owner = item_cas(chunk);
+
+    if (INFO_KIND(info) == KIND_PIECE && arena_ref_valid(&store->arena, owner)) {
+        chunk = item_at(store, owner);
+        info = item_info(chunk);
+    }
+    return INFO_KIND(info) == KIND_RESERVED ||
+        (INFO_KIND(info) == KIND_ITEM && !item_disposable(chunk));
+}
+
+/* The chunk of a page, by number. */
+static struct item *
+chunk_of(struct store *store, uint32_t page, unsigned id, uint32_t i)
+{
+    return (struct item *)(void *)(arena_page(&store->arena, page) +
+        i * store->slab.classes[id].chunk_size);
+}
+
+static bool
+page_stuck(struct store *store, uint32_t page, unsigned id, uint32_t fresh)
+{
+    for (uint32_t i = 0; i < fresh; i++)
+        if (chunk_stuck(store, chunk_of(store, page, id, i)))
+            return true;
+    return false;
+}
+
 /* Empties a page and makes it the caller's. `gently`: rather not at all, if items much in
  * use find no other place. */
 static bool
@@ -106,60 +145,109 @@ page_take(struct store *store, struct store_thread *thread, uint32_t page, uint3
 {
     unsigned id;
     uint32_t fresh, i = 0;
-    char *start = arena_page(&store->arena, page);
 
     if (!slab_drain_begin(&store->slab, page, &id, &fresh))
         return false;
-    while (i < fresh &&
-        clear_chunk(store, thread, (struct item *)(void *)(start +
-            i * store->slab.classes[id].chunk_size), now, gently))
-        i++;
+    if (!page_stuck(store, page, id, fresh))
+        while (i < fresh &&
+            clear_chunk(store, thread, chunk_of(store, page, id, i), now, gently))
+            i++;
     return slab_drain_end(&store->slab, page);
 }
 
-/* Any page of class `from` (-1: of any but `to`), chosen by chance, so that classes give in
- * proportion to what they have. `gently`: not the last page of a class. */
+/* How much would be lost with a page: its live items, those in use five times. By a few of its
+ * chunks, so that looking at a page costs no more than moving some items. */
+static unsigned
+page_worth(struct store *store, const struct slab_class *class, uint32_t at)
+{
+    uint32_t step = class->per_page / PAGE_SAMPLE + 1;
+    unsigned worth = 0;
+
+    for (uint32_t i = 0; i < class->per_page; i += step) {
+        uint32_t info = item_info((struct item *)(void *)(arena_page(&store->arena, at) +
+            i * class->chunk_size));
+
+        if (i >= store->slab.pages[at].fresh || INFO_KIND(info) == KIND_FREE)
+            continue;
+        worth += INFO_REFS(info) != 0 || (info & INFO_COUNTER) ? 5 : 1;
+    }
+    return worth;
+}
+
+/* The page of a class that is missed least, of the next few under its hand: those hold what
+ * the hand has not looked at for longest. `skip` pages are passed over first. */
 static uint32_t
-choose_page(struct store *store, struct store_thread *thread, int from, unsigned to,
-    bool gently)
+cheapest_page(struct store *store, unsigned id, unsigned skip)
+{
+    struct slab_class *class = &store->slab.classes[id];
+    uint32_t at, best = NO_PAGE;
+    unsigned least = UINT_MAX;
+
+    lock_take(&class->lock);
+    at = class->hand_page;
+    for (unsigned i = 0; i < skip && at != NO_PAGE; i++)
+        at = store->slab.pages[at].next;
+    for (unsigned i = 0; i < PAGE_CHOICE && i < class->pages; i++) {
+        unsigned worth = page_worth(store, class, at);
+
+        if (worth < least) {
+            least = worth;
+            best = at;
+        }
+        at = store->slab.pages[at].next;
+    }
+    lock_give(&class->lock);
+    return best;
+}
+
+/* The first page from `start` on of any class but `to`; `spare`: not the last page of a
+ * class. */
+static uint32_t
+any_page(struct store *store, uint32_t start, unsigned to, bool spare)
 {
     uint32_t high = atomic_load_explicit(&store->slab.page_high, memory_order_relaxed);
-    uint32_t start, step;
 
-    if (high == 0)
-        return NO_PAGE;
-    start = (uint32_t)(random_next(thread) % high);
-    for (step = 0; step < high; step++) {
-        uint32_t page = (start + step) % high;
+    for (uint32_t step = 0; step < high; step++) {
+        uint32_t page = (start % high + step) % high;
         unsigned id = atomic_load_explicit(&store->slab.pages[page].slab_class,
             memory_order_relaxed);
 
-        if (id == 0 || (from < 0 ? id == to : id != (unsigned)from))
-            continue;
-        if (!gently || store->slab.classes[id].pages > 1)
+        if (id != 0 && id != to && (!spare || store->slab.classes[id].pages > 1))
             return page;
     }
     return NO_PAGE;
+}
+
+/* The page to try next. From any class: in order from a page chosen by chance, so that classes
+ * give in proportion to what they have. The only page of a class, whose items can't be saved,
+ * comes last. */
+static uint32_t
+choose_page(struct store *store, int from, unsigned to, unsigned try, uint32_t start)
+{
+    uint32_t page = NO_PAGE;
+
+    if (from > 0)
+        return cheapest_page(store, (unsigned)from, try);
+    if (try < MOVE_TRIES / 2)
+        page = any_page(store, start, to, true);
+    return page != NO_PAGE ? page : any_page(store, start, to, false);
 }
 
 bool
 page_move(struct store *store, struct store_thread *thread, int from, unsigned to,
     uint32_t now)
 {
+    uint32_t start = (uint32_t)random_next(thread);
     bool moved = false;
 
     lock_take(&store->mover_lock);
     for (unsigned i = 0; i < MOVE_TRIES && !moved; i++) {
-        bool gently = i < MOVE_TRIES / 2;
-        uint32_t page = choose_page(store, thread, from, to, gently);
+        uint32_t page = choose_page(store, from, to, i, start);
 
-        if (page == NO_PAGE && gently) {
-            i = MOVE_TRIES / 2 - 1; /* nor will another look find one */
-            continue;
-        }
         if (page == NO_PAGE)
             break;
-        moved = page_take(store, thread, page, now, gently);
+        start = page + 1;
+        moved = page_take(store, thread, page, now, i < MOVE_TRIES / 2);
         if (moved)
             slab_page_give(&store->slab, page, to);
     }
@@ -183,61 +271,4 @@ store_move_page(struct store *store, struct store_thread *thread, int from, int 
         return STORE_MOVE_NO_SPARE;
     return page_move(store, thread, from, (unsigned)to, now) ? STORE_MOVE_OK :
                                                                STORE_MOVE_BUSY;
-}
-
-/* ---- Balance ------------------------------------------------------------------------- */
-
-/* Of the classes that evicted since the last look, the one that did so most for each page
- * it has, and how often (in pages' worth of chunks, times 256). */
-static unsigned
-neediest_class(struct slab *slab, uint64_t *need_out)
-{
-    unsigned best = 0;
-
-    *need_out = 0;
-    for (unsigned id = 1; id <= slab->nclasses; id++) {
-        struct slab_class *class = &slab->classes[id];
-        uint64_t turned, need;
-
-        lock_take(&class->lock);
-        turned = class->demand * 256 / class->per_page;
-        need = class->pages == 0 ? 0 : turned / class->pages;
-        class->demand -= class->demand / 8;
-        lock_give(&class->lock);
-        if (turned >= 2 * 256 && need > *need_out) {
-            *need_out = need;
-            best = id;
-        }
-    }
-    return best;
-}
-
-/*
- * Once a second: if one class turns its pages over much faster than the cache as a whole, it
- * gets a page from any other. This keeps sizes that come into fashion from being stuck with
- * the pages they had; it is paced on purpose, since moves cost hits.
- */
-void
-balance_pages(struct store *store, struct store_thread *thread, uint32_t now)
-{
-    struct slab *slab = &store->slab;
-    uint64_t need, total = 0, pages = 0;
-    unsigned id;
-
-    if (!store->options.slab_reassign || !store->options.evict)
-        return;
-    for (unsigned i = 1; i <= slab->nclasses; i++) {
-        struct slab_class *class = &slab->classes[i];
-
-        lock_take(&class->lock);
-        total += class->demand * 256 / class->per_page;
-        pages += class->pages;
-        lock_give(&class->lock);
-    }
-    id = neediest_class(slab, &need);
-    if (id == 0 || pages == 0 || need < 2 * (total / pages) + 16)
-        return;
-    for (uint64_t moves = 1 + pages / 256; moves > 0; moves--)
-        if (!page_move(store, thread, -1, id, now))
-            return;
 }

@@ -81,14 +81,14 @@ wants_mark(const struct item *item, uint32_t info, uint32_t now)
 void
 item_mark(struct item *item, uint32_t now, bool fetched)
 {
-    uint32_t info = item_info(item), marked = info;
+    uint32_t info = item_info(item), marked;
 
-    if (fetched)
-        marked |= INFO_FETCHED;
-    if (INFO_REFS(info) < INFO_REFS_MAX)
-        marked += INFO_REF_ONE;
-    if (marked != info)
-        item_set_info(item, marked);
+    do {
+        marked = fetched ? info | INFO_FETCHED : info;
+        if (INFO_REFS(info) < INFO_REFS_MAX)
+            marked += INFO_REF_ONE;
+    } while (marked != info && !atomic_compare_exchange_weak_explicit(&item->info, &info,
+        marked, memory_order_relaxed, memory_order_relaxed));
     if (item_last_access(item) != now)
         atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
 }

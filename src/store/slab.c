@@ -334,7 +334,7 @@ page_take_chunk(struct slab *slab, struct slab_class *class, uint32_t at)
     }
     if (!page_has_room(class, page))
         free_list_remove(slab, class, at);
-    class->used++;
+    counter_add(&class->used, 1);
     return chunk;
 }
 
@@ -381,7 +381,7 @@ slab_free(struct slab *slab, struct item *chunk)
     item_set_cas(chunk, page->free_head);
     page->free_head = (uint16_t)(((char *)chunk - arena_page(slab->arena, at)) / 8 + 1);
     page->free_count++;
-    class->used--;
+    counter_add(&class->used, (uint64_t)-1);
     /* An empty page serves any class; but the last one with room stays, so that a class
      * which goes back and forth by one item does not pass its page back and forth. */
     leave = page_is_empty(page) && !page->draining &&
@@ -395,13 +395,13 @@ slab_free(struct slab *slab, struct item *chunk)
 
 /* ---- The clock hand ------------------------------------------------------------------ */
 
-/* Moves the hand on by one chunk and returns the one it stood at; NULL: no pages. */
-static struct item *
-hand_step(struct slab *slab, struct slab_class *class)
+struct item *
+slab_hand_step(struct slab *slab, struct slab_class *class)
 {
     struct page *page;
     struct item *chunk;
 
+    lock_assert_held(&class->lock);
     if (class->hand_page == NO_PAGE)
         return NULL;
     page = &slab->pages[class->hand_page];
@@ -417,64 +417,6 @@ hand_step(struct slab *slab, struct slab_class *class)
     class->hand_chunk++;
     __builtin_prefetch((const char *)chunk + 2 * class->chunk_size, 1);
     return chunk;
-}
-
-/* Should this chunk go? Lowers its reference bits if not. */
-static bool
-hand_judge(struct slab_class *class, struct item *chunk, uint32_t now, uint64_t flushed)
-{
-    uint32_t info = item_info(chunk);
-
-    if (INFO_KIND(info) == KIND_FREE || INFO_KIND(info) == KIND_RESERVED)
-        return false;
-    if (INFO_KIND(info) == KIND_ITEM) {
-        class->hand_access = item_last_access(chunk);
-        if (item_expired(chunk, now) || item_seq(chunk, info) <= flushed)
-            return true;
-    }
-    if (INFO_REFS(info) == 0)
-        return true;
-    /* Failing means that the item was changed this moment: it is in use. */
-    atomic_compare_exchange_strong_explicit(&chunk->info, &info, info - INFO_REF_ONE,
-        memory_order_relaxed, memory_order_relaxed);
-    return false;
-}
-
-/* The less referenced of two chunks, for want of a cold one. */
-static struct item *
-hand_prefer(struct item *best, struct item *chunk)
-{
-    uint32_t info = item_info(chunk);
-
-    if (INFO_KIND(info) == KIND_FREE || INFO_KIND(info) == KIND_RESERVED)
-        return best;
-    return best == NULL || INFO_REFS(info) < INFO_REFS(item_info(best)) ? chunk : best;
-}
-
-uint64_t
-slab_hand(struct slab *slab, unsigned id, unsigned walk, bool anyway, uint32_t now,
-    uint64_t flushed)
-{
-    struct slab_class *class = &slab->classes[id];
-    struct item *victim = NULL;
-
-    lock_take(&class->lock);
-    while (walk-- > 0) {
-        struct item *chunk = hand_step(slab, class);
-
-        if (chunk == NULL)
-            continue;
-        if (hand_judge(class, chunk, now, flushed)) {
-            victim = chunk;
-            break;
-        }
-        if (anyway)
-            victim = hand_prefer(victim, chunk);
-    }
-    if (victim != NULL)
-        class->demand++;
-    lock_give(&class->lock);
-    return victim == NULL ? 0 : arena_ref(slab->arena, victim);
 }
 
 /* ---- Pages on the move --------------------------------------------------------------- */

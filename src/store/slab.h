@@ -23,8 +23,10 @@
 #ifndef LARDER_STORE_SLAB_H
 #define LARDER_STORE_SLAB_H
 
+#include "base/counters.h"
 #include "base/lock.h"
 #include "store/arena.h"
+#include "store/ring.h"
 #include "store/store.h"
 
 #define NO_PAGE UINT32_MAX
@@ -53,12 +55,23 @@ struct slab_class {
     _Atomic uint32_t pages;  /* this and the rest change under `lock` */
     uint32_t first;          /* of the ring; NO_PAGE: none */
     uint32_t free_first;     /* of the pages with free chunks */
-    uint64_t used;           /* chunks taken */
+    counter used;            /* chunks taken */
     uint32_t hand_page;      /* where the clock hand stands */
     uint32_t hand_chunk;     /* next chunk of that page it looks at */
-    uint32_t evicted_age;    /* seconds since the last victim's last use */
     uint32_t hand_access;    /* last access of the item the hand saw last */
-    uint64_t demand;         /* evictions since pages were last balanced */
+    struct ring probation;   /* see policy.h */
+    /* Ages of victims: seconds since their last use. The mean is of the latest few hundred,
+     * times 256. Written without the lock: a lost update changes nothing that matters. */
+    _Atomic uint32_t evicted_age, mean_age;
+    _Atomic uint32_t evicted_at; /* second of the last eviction */
+    _Atomic uint64_t gone;       /* evictions by which ghosts tell their age */
+    _Atomic uint64_t ghost_hits; /* keys that came back while they were remembered ... */
+    _Atomic uint64_t wanted;     /* ... so soon that more pages would have kept them */
+    /* The page balance's own; see balance.c. */
+    uint64_t wanted_seen, demand;
+    uint64_t counters;     /* items that are counters, at the last look */
+    uint64_t gone_at_gift; /* `gone` when it was last given a page */
+    uint64_t free_least, free_least_before;
     _Atomic uint64_t evicted, evicted_nonzero, evicted_unfetched, evicted_active,
         expired_unfetched, reclaimed, out_of_memory, sweep_checked, sweep_reclaimed;
 } __attribute__((aligned(64)));
@@ -109,15 +122,19 @@ struct item *slab_alloc(struct slab *slab, unsigned id);
 /* The chunk must not be linked any more. */
 void slab_free(struct slab *slab, struct item *chunk);
 
-/*
- * The clock hand's next victim: walks at most `walk` chunks, lowering the reference bits
- * of those it passes (Corbato's CLOCK with two bits), and returns the ref of the first
- * item or piece found cold, expired or flushed; 0: none met. With `anyway` it returns the
- * least referenced one that it met instead of 0. Nothing is locked afterwards, so the
- * caller must look again under the item's stripe. `flushed` is the flush horizon.
- */
-uint64_t slab_hand(struct slab *slab, unsigned id, unsigned walk, bool anyway, uint32_t now,
-    uint64_t flushed);
+/* Moves the class's clock hand on by one chunk and returns the one it stood at, whatever it
+ * holds. NULL: no chunk there, or no pages at all. The class is locked. */
+struct item *slab_hand_step(struct slab *slab, struct slab_class *class);
+
+/* So many evictions ago a key must have gone for its return to say that a few more pages would
+ * have kept it: four pages' worth, more in a large class, whose evictions are many. */
+static inline uint64_t
+class_window(const struct slab_class *class)
+{
+    uint64_t part = atomic_load_explicit(&class->used, memory_order_relaxed) / 64;
+
+    return part > 4 * class->per_page ? part : 4 * class->per_page;
+}
 
 /* Is the chunk's page being emptied at the moment? */
 static inline bool

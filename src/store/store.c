@@ -112,6 +112,7 @@ store_create(const struct store_options *options, const char **why_out)
         return NULL;
     }
     store->options.slab_sizes = options->slab_sizes;
+    (void)ghost_init(&store->ghost, store->table.buckets_max); /* works without */
     init_slab(store);
     store->options.slab_sizes = NULL;
     if (options->preallocate)
@@ -133,6 +134,9 @@ store_destroy(struct store *store)
         free(thread);
     }
     pthread_mutex_destroy(&store->threads_lock);
+    for (unsigned id = 1; id <= store->slab.nclasses; id++)
+        ring_fini(&store->slab.classes[id].probation);
+    ghost_fini(&store->ghost);
     arena_fini(&store->arena);
     free(store);
 }

@@ -54,6 +54,9 @@ struct store_options {
     unsigned nslab_sizes;
     unsigned hash_power;     /* log2 of the first number of index buckets; 0: default */
     bool hash_fixed;         /* never grow the index */
+    bool lru;                /* strict-LRU-like eviction: no probation, no ghosts */
+    unsigned object_bias;    /* 0 .. 100: from even hits by byte to most hits, see balance.c */
+    unsigned counter_reserve; /* per cent of memory that live counters may take for sure */
     bool evict;              /* false: STORE_NO_MEMORY in place of evicting (-M) */
     bool preallocate;        /* commit all memory now, on huge pages (-L) */
     bool slab_reassign;      /* pages may move between classes */

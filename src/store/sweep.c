@@ -156,11 +156,8 @@ store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     more = catch_up_index(store, deadline);
     more = shrink(store, thread, now, deadline) || more;
     more = sweep(store, thread, now, deadline) || more;
-    if (store->balance_second != now) {
-        store->balance_second = now;
-        balance_pages(store, thread, now);
-    }
-    return more;
+    counters_check(store);
+    return balance_pages(store, thread, now) || more;
 }
 
 void

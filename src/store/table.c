@@ -67,7 +67,7 @@ item_has_key(const struct item *item, struct slice key)
 struct table_spot
 table_find(struct table *table, uint64_t hash, struct slice key)
 {
-    struct table_spot spot = { .bucket = bucket_of(table, hash) };
+    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
     uint64_t tag = table_tag(hash);
 
     for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
@@ -90,7 +90,7 @@ table_find(struct table *table, uint64_t hash, struct slice key)
 struct table_spot
 table_find_ref(struct table *table, uint64_t hash, uint64_t ref)
 {
-    struct table_spot spot = { .bucket = bucket_of(table, hash) };
+    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
 
     for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
         for (spot.slot = 0; spot.slot < TABLE_SLOTS; spot.slot++) {

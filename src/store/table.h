@@ -74,6 +74,7 @@ struct table_spot {
     struct bucket *at;     /* the one with the slot */
     unsigned slot;
     struct item *item;     /* NULL: not found */
+    uint64_t hash;
 };
 
 void table_init(struct table *table, struct arena *arena, unsigned power, bool fixed,

@@ -46,7 +46,18 @@ put_info(const struct put *put)
         info |= INFO_HAS_SEQ;
     if (put->upload != NULL)
         info |= INFO_LARGE;
+    if (put->counter)
+        info |= INFO_COUNTER;
     return info;
+}
+
+bool
+put_is_counter(const struct put *put)
+{
+    uint64_t number;
+
+    return put->exptime != 0 && put->upload == NULL &&
+        num_u64(put->value, NUM_U64_MAX, &number);
 }
 
 static uint32_t
@@ -95,11 +106,12 @@ put_in_place(struct store *store, struct store_thread *thread, struct table_spot
     struct item *item = spot->item;
     uint32_t old_info = item_info(item);
 
-    info |= (old_info & (3u << 18)) | INFO_CLASS(old_info) << 8;
+    info |= INFO_CLASS(old_info) << 8;
     gauge_sub(thread, item, old_info);
     table_change_begin(spot->bucket);
     written->cas = item_fill(store, item, put, info, now);
-    item_set_info(item, info);
+    /* The same chunk keeps its place in the policy's order. */
+    item_change_info(item, ~INFO_POLICY, info);
     table_change_end(spot->bucket);
     gauge_add(thread, item, info);
 }
@@ -119,20 +131,29 @@ put_replace(struct store *store, struct store_thread *thread, struct table_spot 
         *dead = old;
 }
 
+/* `old`: the key's present item, or NULL. */
 static struct item *
-put_new(struct store *store, struct store_thread *thread, const struct put *put,
-    uint32_t info, uint32_t now, struct store_written *written)
+put_new(struct store *store, struct store_thread *thread, const struct item *old,
+    const struct put *put, uint32_t info, uint32_t now, struct store_written *written)
 {
     unsigned id = slab_class_for(&store->slab, item_used(info, put_value_len(put)));
     struct item *item = chunk_get(store, thread, id, now);
+    uint32_t bits;
 
     if (item == NULL)
         return NULL;
     written->cas = item_fill(store, item, put, info, now);
     info |= id << 8;
     if (info & INFO_LARGE)
-        upload_give(put->upload, item, item_chain(item, info));
-    item_set_info(item, info);
+        id = upload_class(put->upload);
+    bits = policy_admit(store, old, put->hash, id, put->counter) | INFO_TAG_OF(written->cas);
+    if (info & INFO_LARGE) {
+        upload_give(put->upload, item, item_chain(item, info), bits);
+        bits = 0;
+    }
+    item_set_info(item, info | bits);
+    if (bits & INFO_PROBATION)
+        policy_enlist(store, item);
     return item;
 }
 
@@ -147,7 +168,7 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
         put_in_place(store, thread, spot, put, info, now, written);
         item = spot->item;
     } else {
-        item = put_new(store, thread, put, info, now, written);
+        item = put_new(store, thread, spot->item, put, info, now, written);
         if (item == NULL)
             return STORE_NO_MEMORY;
         if (spot->item != NULL) {
@@ -182,7 +203,8 @@ put_digits(struct store *store, struct store_thread *thread, struct table_spot *
     struct put put = { .key = arith->key, .hash = arith->hash, .value = digits,
         .client_flags = item_client_flags(spot->item, info),
         .exptime = item_exptime(spot->item), .cas_given = arith->cas_given,
-        .cas_new = arith->cas_new, .bits = info & INFO_KEY_BINARY };
+        .cas_new = arith->cas_new, .counter = (info & INFO_COUNTER) != 0,
+        .bits = info & INFO_KEY_BINARY };
     struct store_written written;
     uint32_t len = item_value_len(spot->item);
 
@@ -215,6 +237,7 @@ put_initial(struct store *store, struct store_thread *thread, struct table_spot 
 
     summed->created = true; /* or it was to be */
     put.value = slice_of(digits, (size_t)(num_put(digits, arith->initial) - digits));
+    put.counter = put_is_counter(&put);
     if (put_value(store, thread, spot, &put, now, &written, dead) != STORE_OK)
         return STORE_NO_MEMORY;
     *summed = (struct store_summed){ .number = arith->initial, .cas = written.cas,
@@ -397,6 +420,7 @@ write_locked(struct store *store, struct store_thread *thread,
     }
     if (write->key_binary)
         put.bits |= INFO_KEY_BINARY;
+    put.counter = write->mode == STORE_ADD && put_is_counter(&put);
     if (spot.item != NULL && !live)
         count_reclaimed(store, item_info(spot.item));
     result = write_value(store, thread, &spot, live, write, &put, now, written, dead);

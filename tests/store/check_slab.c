@@ -389,46 +389,25 @@ linked(struct slab *slab, unsigned id, unsigned refs)
     return chunk;
 }
 
-START_TEST(the_hand_lowers_and_takes_the_first_cold_one)
+START_TEST(the_hand_passes_every_chunk_in_turn)
 {
     struct fixture *fixture = open_slab(&USUAL, 2);
     struct slab *slab = &fixture->slab;
-    struct item *hot = linked(slab, 8, 3), *warm = linked(slab, 8, 1);
-    struct item *reserved = slab_alloc(slab, 8);
+    struct slab_class *class = &slab->classes[8];
+    unsigned n = class->per_page + 3;
+    struct item **chunks = calloc(n, sizeof(struct item *));
 
-    ck_assert_uint_eq(slab_hand(slab, 9, 64, true, 5, 0), 0);
-    /* One step at a time: each look costs a reference. */
-    ck_assert_uint_eq(slab_hand(slab, 8, 3, false, 5, 0), 0);
-    ck_assert_uint_eq(INFO_REFS(item_info(hot)), 2);
-    ck_assert_uint_eq(INFO_REFS(item_info(warm)), 0);
-    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 5, 0),
-        arena_ref(&fixture->arena, warm));
-    ck_assert_uint_eq(INFO_KIND(item_info(reserved)), KIND_RESERVED);
-    /* Expired and flushed ones go whatever their references. */
-    item_set_info(warm, item_info(warm) | 3 * INFO_REF_ONE);
-    item_set_info(hot, item_info(hot) | 3 * INFO_REF_ONE);
-    atomic_store(&warm->exptime, 7);
-    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 7, 0),
-        arena_ref(&fixture->arena, warm));
-    atomic_store(&warm->exptime, 0);
-    item_set_cas(hot, 3);
-    ck_assert_uint_eq(slab_hand(slab, 8, 64, false, 7, 3), arena_ref(&fixture->arena, hot));
-    close_slab(fixture);
-}
-END_TEST
-
-START_TEST(for_want_of_a_cold_one_the_least_referenced_goes)
-{
-    struct fixture *fixture = open_slab(&USUAL, 2);
-    struct slab *slab = &fixture->slab;
-    struct item *warm;
-
-    for (unsigned i = 0; i < 20; i++)
-        linked(slab, 8, 3);
-    warm = linked(slab, 8, 2);
-    for (unsigned i = 0; i < 20; i++)
-        linked(slab, 8, 3);
-    ck_assert_uint_eq(slab_hand(slab, 8, 41, true, 5, 0), arena_ref(&fixture->arena, warm));
+    lock_take(&class->lock);
+    ck_assert_ptr_null(slab_hand_step(slab, class));
+    lock_give(&class->lock);
+    for (unsigned i = 0; i < n; i++)
+        chunks[i] = linked(slab, 8, 0);
+    lock_take(&class->lock);
+    /* Twice round both pages. */
+    for (unsigned i = 0; i < 2 * n; i++)
+        ck_assert_ptr_eq(slab_hand_step(slab, class), chunks[i % n]);
+    lock_give(&class->lock);
+    free(chunks);
     close_slab(fixture);
 }
 END_TEST
@@ -452,7 +431,6 @@ main(void)
     tcase_add_test(tc, a_page_being_drained_hands_nothing_out);
     tcase_add_test(tc, a_full_page_can_be_drained_and_given_to_the_pool);
     tcase_add_test(tc, the_limit_holds_and_free_pages_over_it_are_given_back);
-    tcase_add_test(tc, the_hand_lowers_and_takes_the_first_cold_one);
-    tcase_add_test(tc, for_want_of_a_cold_one_the_least_referenced_goes);
+    tcase_add_test(tc, the_hand_passes_every_chunk_in_turn);
     return kit_run(suite, tc);
 }

@@ -30,7 +30,8 @@ kit_options(uint64_t memory_max)
 {
     return (struct store_options){ .memory_max = memory_max, .item_size_max = 1 << 20,
         .memory_reserve = memory_max * 4, .chunk_max = 65536, .chunk_min = 24,
-        .growth_factor = 1.125, .evict = true, .slab_reassign = true,
+        .growth_factor = 1.125, .object_bias = 100, .counter_reserve = 10, .evict = true,
+        .slab_reassign = true,
         .hash_key = "0123456789abcde" };
 }
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/ghost.h"
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+#define STEP_BITS 13
+#define CLASS_BITS 6
+#define STEP_MASK (GHOST_STEPS - 1)
+
+bool
+ghost_init(struct ghost *ghost, uint64_t buckets_max)
+{
+    void *at;
+
+    ghost->bytes = buckets_max * sizeof(struct ghost_set);
+    at = mmap(NULL, ghost->bytes, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ghost->sets = at == MAP_FAILED ? NULL : at;
+    if (ghost->sets == NULL)
+        return false;
+    madvise(at, ghost->bytes, MADV_DONTDUMP);
+    return true;
+}
+
+void
+ghost_fini(struct ghost *ghost)
+{
+    if (ghost->sets != NULL)
+        munmap(ghost->sets, ghost->bytes);
+    ghost->sets = NULL;
+}
+
+/* Fingerprint and class: all that has to be equal. The low bits of the hash have chosen the
+ * set, so the fingerprint is of the highest. Never 0 as a whole, since classes are not. */
+static uint32_t
+name_of(uint64_t hash, unsigned slab_class)
+{
+    return (uint32_t)(hash >> 51) << (STEP_BITS + CLASS_BITS) | slab_class << STEP_BITS;
+}
+
+void
+ghost_add(struct ghost *ghost, uint32_t bucket, uint64_t hash, unsigned slab_class,
+    uint32_t step)
+{
+    struct ghost_set *set = &ghost->sets[bucket];
+    uint32_t entry = name_of(hash, slab_class) | (step & STEP_MASK);
+
+    /* Under the stripe: relaxed loads and stores, for the sake of the letter of C only. */
+    for (unsigned i = 0; i < GHOST_SLOTS && entry != 0; i++) {
+        uint32_t pushed = atomic_load_explicit(&set->entries[i], memory_order_relaxed);
+
+        atomic_store_explicit(&set->entries[i], entry, memory_order_relaxed);
+        entry = pushed;
+    }
+}
+
+/* Closes the gap that an entry leaves. */
+static void
+remove_entry(struct ghost_set *set, unsigned i)
+{
+    for (; i + 1 < GHOST_SLOTS; i++)
+        atomic_store_explicit(&set->entries[i],
+            atomic_load_explicit(&set->entries[i + 1], memory_order_relaxed),
+            memory_order_relaxed);
+    atomic_store_explicit(&set->entries[GHOST_SLOTS - 1], 0, memory_order_relaxed);
+}
+
+bool
+ghost_take(struct ghost *ghost, uint32_t bucket, uint64_t hash, unsigned slab_class,
+    uint32_t step, uint32_t *age_out)
+{
+    struct ghost_set *set = &ghost->sets[bucket];
+    uint32_t name = name_of(hash, slab_class);
+
+    for (unsigned i = 0; i < GHOST_SLOTS; i++) {
+        uint32_t entry = atomic_load_explicit(&set->entries[i], memory_order_relaxed);
+
+        if (entry == 0)
+            return false;
+        if ((entry & ~STEP_MASK) != name)
+            continue;
+        *age_out = (step - entry) & STEP_MASK;
+        remove_entry(set, i);
+        return true;
+    }
+    return false;
+}
