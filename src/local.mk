@@ -1,6 +1,6 @@
 # Every library, source and program of the project. One library a layer.
 
-noinst_LIBRARIES += libbase.a libstore.a libproto.a libcmd.a libnet.a libadmin.a libmain.a
+noinst_LIBRARIES += libbase.a libstore.a libproto.a libcmd.a libnet.a libadmin.a libhttp.a libmain.a
 
 libbase_a_SOURCES = \
 	src/base/assert.h \
@@ -14,11 +14,14 @@ libbase_a_SOURCES = \
 	src/base/latency.c src/base/latency.h \
 	src/base/lock.h \
 	src/base/log.c src/base/log.h \
+	src/base/nearest.c src/base/nearest.h \
 	src/base/num.c src/base/num.h \
 	src/base/option_check.c \
+	src/base/option_file.c \
 	src/base/option_help.c \
 	src/base/option_rows.c src/base/option_rows.h \
 	src/base/option_setters.c \
+	src/base/option_show.c \
 	src/base/option_values.c \
 	src/base/options.c src/base/options.h \
 	src/base/outbox.h \
@@ -31,18 +34,14 @@ libbase_a_SOURCES = \
 libstore_a_SOURCES = \
 	src/store/arena.c src/store/arena.h \
 	src/store/arith.c \
-	src/store/balance.c \
 	src/store/chain.c \
 	src/store/core.h \
 	src/store/evict.c \
-	src/store/ghost.c src/store/ghost.h \
 	src/store/inspect.c \
 	src/store/item.h \
 	src/store/meta.c \
 	src/store/mover.c \
-	src/store/policy.c src/store/policy.h \
 	src/store/read.c \
-	src/store/ring.c src/store/ring.h \
 	src/store/slab.c src/store/slab.h \
 	src/store/store.c src/store/store.h \
 	src/store/sweep.c \
@@ -110,12 +109,33 @@ libadmin_a_SOURCES = \
 	src/admin/stats.c src/admin/stats.h \
 	src/admin/traffic.c \
 	src/admin/tunables.c src/admin/tunables.h \
+	src/admin/view.c src/admin/view.h \
 	src/admin/words.c src/admin/words.h
+libhttp_a_SOURCES = \
+	src/http/crowd.c src/http/crowd.h \
+	src/http/document.c src/http/document.h \
+	src/http/fields.c src/http/fields.h \
+	src/http/host.c src/http/host.h \
+	src/http/http.c src/http/http.h \
+	src/http/json.c src/http/json.h \
+	src/http/listen.c \
+	src/http/metrics.c src/http/metrics.def src/http/metrics.h \
+	src/http/page.c src/http/page.h
+# The status page as numbers for the compiler; od and sed are everywhere.
+src/http/page.inc: $(srcdir)/src/http/page.html
+	$(AM_V_GEN)$(MKDIR_P) src/http && od -A n -v -t u1 $(srcdir)/src/http/page.html | \
+	sed 's/[0-9][0-9]*/&,/g' >$@.tmp && mv $@.tmp $@
+src/http/page.$(OBJEXT): src/http/page.inc
+EXTRA_DIST += src/http/page.html
+CLEANFILES += src/http/page.inc
 libmain_a_SOURCES = \
 	src/main/auth.c src/main/auth.h \
 	src/main/cyrus.h \
+	src/main/endpoint.c src/main/endpoint.h \
+	src/main/heartbeat.c src/main/heartbeat.h \
 	src/main/notify.c src/main/notify.h \
 	src/main/process.c src/main/process.h \
+	src/main/reload.c src/main/reload.h \
 	src/main/sandbox.c src/main/sandbox.h \
 	src/main/sandbox_calls.c \
 	src/main/sandbox_paths.c \
@@ -135,5 +155,5 @@ endif
 
 bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
-larder_LDADD = libmain.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
-	$(EVENT_LIBS) $(XXHASH_LIBS) $(TLS_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)
+larder_LDADD = libmain.a libhttp.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
+	$(HTTP_LIBS) $(EVENT_LIBS) $(XXHASH_LIBS) $(TLS_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)

@@ -117,6 +117,7 @@ wire_tests = \
 	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
 	tests/wire/check_cli.py \
+	tests/wire/check_config.py \
 	tests/wire/check_unit.sh \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \

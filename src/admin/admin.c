@@ -39,6 +39,13 @@ admin_destroy(struct admin *admin)
 }
 
 void
+admin_update(struct admin *admin, const struct options *options)
+{
+    TUNABLE_SET(&admin->tunables, verbosity, (unsigned)options->verbose);
+    TUNABLE_SET(&admin->tunables, idle_timeout, (uint32_t)options->idle_timeout);
+}
+
+void
 admin_latency(struct admin *admin, struct latency_counts *counts_out)
 {
     baseline_latency(&admin->baseline, &admin->parts, counts_out);

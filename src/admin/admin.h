@@ -103,6 +103,10 @@ void admin_latency(struct admin *admin, struct latency_counts *counts_out);
 bool admin_hotkeys(struct admin *admin, struct hotkeys_top *top_out)
     __attribute__((warn_unused_result));
 
+/* What SIGHUP has changed, for `stats settings` and `verbosity`: verbosity and idle_timeout
+ * of `options`, which are borrowed for the call. Any thread. */
+void admin_update(struct admin *admin, const struct options *options);
+
 /* The hook for sessions; valid as long as `admin` is. */
 void admin_hook(struct admin *admin, struct admin_hook *hook_out);
 

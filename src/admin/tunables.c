@@ -18,4 +18,5 @@ tunables_init(struct tunables *tunables, const struct options *options)
     atomic_init(&tunables->warm_max_factor, options->warm_max_factor);
     atomic_init(&tunables->temp_lru, options->temp_lru);
     atomic_init(&tunables->temporary_ttl, options->temporary_ttl);
+    atomic_init(&tunables->idle_timeout, (uint32_t)options->idle_timeout);
 }

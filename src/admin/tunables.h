@@ -29,6 +29,7 @@ struct tunables {
     _Atomic double hot_max_factor, warm_max_factor;
     _Atomic bool temp_lru;
     _Atomic uint32_t temporary_ttl; /* seconds */
+    _Atomic uint32_t idle_timeout;  /* seconds; SIGHUP changes it */
 };
 
 #define TUNABLE_GET(tunables, name) \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* option_help.c - --help and --license, made from the rows. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,52 +32,17 @@ print_wrapped(const char *text, int column)
     putchar('\n');
 }
 
-/* What the field holds now, as it would be written; empty when there is nothing. */
+/* What --help calls the default; empty when there is nothing to call so. */
 static void
-current_value(const struct options *options, const struct option_row *row, char *to,
+usual_value(const struct options *options, const struct option_row *row, char *to,
     size_t size)
 {
-    const char *field = (const char *)options + row->offset;
-    uint32_t unit = row->unit == 0 ? 1 : row->unit;
-
     *to = '\0';
-    if (row->kind == OPTION_INT) {
-        snprintf(to, size, "%d", *(const int *)(const void *)field);
-    } else if (row->kind == OPTION_U32) {
-        snprintf(to, size, "%u", *(const uint32_t *)(const void *)field / unit);
-    } else if (row->kind == OPTION_U64) {
-        snprintf(to, size, "%llu",
-            *(const unsigned long long *)(const void *)field / unit);
-    } else if (row->kind == OPTION_REAL) {
-        snprintf(to, size, "%g", *(const double *)(const void *)field);
-    } else if (row->kind == OPTION_TEXT) {
-        const char *text = *(char *const *)(const void *)field;
-        snprintf(to, size, "%s", text == NULL ? "none" : text);
-    } else if (row->set == option_set_port) {
-        snprintf(to, size, "%d", row->letter == 'p' ? options->port : options->udp_port);
-    } else if (row->set == option_set_listen) {
-        snprintf(to, size, "%s", options->listen == NULL ? "127.0.0.1" : options->listen);
-    } else if (row->set == option_set_mask) {
-        snprintf(to, size, "%o", options->unix_mask);
-    } else if (row->set == option_set_memory) {
-        snprintf(to, size, "%llu", (unsigned long long)options->memory_max >> 20);
-    } else if (row->set == option_set_item_size) {
-        snprintf(to, size, "%llu", (unsigned long long)options->item_size_max);
-    } else if (row->set == option_set_protocol) {
-        snprintf(to, size, "%s", options->protocol == PROTOCOL_AUTO ? "auto"
-            : options->protocol == PROTOCOL_ASCII ? "ascii"
-                                                  : "binary");
-    } else if (row->set == option_set_hash) {
-        snprintf(to, size, "%s", options->hash_algorithm);
-    } else if (row->set == option_set_hash_power) {
-        snprintf(to, size, "%d", options->hash_power);
-    } else if (row->set == option_set_chunk_max && row->argument != NULL) {
-        snprintf(to, size, "%llu", (unsigned long long)options->slab_chunk_max >> 10);
-    } else if (row->set == option_set_automove && row->argument != NULL) {
-        snprintf(to, size, "%d", options->slab_automove);
-    } else if (row->set == option_set_temporary_ttl) {
-        snprintf(to, size, "%u", options->temporary_ttl);
-    }
+    if (row->argument == NULL || row->set == option_set_config)
+        return;
+    option_show(options, row, to, size);
+    if (row->kind == OPTION_TEXT && *to == '\0')
+        snprintf(to, size, "none");
 }
 
 static void
@@ -86,16 +52,16 @@ print_row(const struct options *options, const struct option_row *row)
     const char *equals = row->argument == NULL ? "" : row->name == NULL ? " " : "=";
     const char *argument = row->argument == NULL ? "" : row->argument;
 
-    if (row->letter == 0)
-        snprintf(name, sizeof name, "      %s%s%s%s%s%s", row->name,
-            row->optional ? "[" : "", equals, row->argument == NULL ? "" : "<", argument,
+    if (row->letter == 0 || row->letter > UCHAR_MAX)
+        snprintf(name, sizeof name, "      %s%s%s%s%s%s%s", row->letter == 0 ? "" : "--",
+            row->name, row->optional ? "[" : "", equals, row->argument == NULL ? "" : "<", argument,
             row->argument == NULL ? "" : row->optional ? ">]" : ">");
     else
         snprintf(name, sizeof name, "  -%c%s%s%s%s%s%s", row->letter,
             row->name == NULL ? "" : ", --", row->name == NULL ? "" : row->name, equals,
             row->argument == NULL ? "" : "<", argument,
             row->argument == NULL ? "" : ">");
-    current_value(options, row, value, sizeof value);
+    usual_value(options, row, value, sizeof value);
     if (*value == '\0')
         snprintf(help, sizeof help, "%s", row->help);
     else

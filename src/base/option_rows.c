@@ -136,6 +136,11 @@ const struct option_row option_rows[] = {
     OTHER('D', NULL, option_set_prefix, "char",
         "what ends the prefix of a key; turns on stats detail"),
     OTHER('o', "extended", option_set_words, "word[=num],...", "see below"),
+    OTHER(256, "config", option_set_config, "file",
+        "options from a file, one a line; the command line overrides it; read again on "
+        "SIGHUP"),
+    OTHER(257, "check-config", option_set_check, NULL,
+        "check all options, print what they come to, and end"),
     ACT('h', "help", "this text"),
     ACT('i', "license", "the licence"),
     ACT('V', "version", "the version"),
@@ -182,6 +187,15 @@ const struct option_row option_words[] = {
         "measure one turn of a worker in so many, for stats latency; 0: none"),
     U32("hotkeys_sample", hotkeys_sample, 1, 1000000,
         "look for hot keys in one turn in so many, for stats hotkeys; 0: in none"),
+
+    GROUP("Words of -o: HTTP"),
+    OTHER(0, "http", option_set_http, "[addr:]port",
+        "show figures there over HTTP, to be read only and without a password: / for "
+        "people, /metrics for Prometheus, /stats.json, /healthz; addr is 127.0.0.1 unless "
+        "given; or unix:path, with the permissions of -a"),
+    OTHER(0, "http_name", option_set_http_name, "name",
+        "a name of this machine under which HTTP is asked for, besides localhost, its "
+        "host name and addresses; may be repeated"),
 
     GROUP("Words of -o: confinement"),
     OTHER(0, "sandbox", option_set_sandbox, "word",

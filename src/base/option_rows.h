@@ -66,6 +66,27 @@ option_row_is_last(const struct option_row *row)
 int option_apply(struct options *options, const struct option_row *row, const char *text);
 /* Reads a decimal number, blanks around it allowed, nothing else. */
 bool option_number(const char *text, int64_t *number_out);
+/* The row of a letter or a full name; NULL: there is none. */
+const struct option_row *option_find_letter(int letter);
+const struct option_row *option_find_name(
+    const struct option_row *rows, const char *name, size_t len);
+/* Says which option may have been meant by a name that is none, on stderr, if one is near.
+ * `rows` are those where the name was looked for; the others are searched as well. */
+void option_print_nearest(const struct option_row *rows, const char *name, size_t len);
+
+/* The value of `row`, as it would be written; "on" or "off" of a flag; empty when there is
+ * none. Cut to `size` bytes. */
+void option_show(const struct options *options, const struct option_row *row, char *to,
+    size_t size);
+
+/* A larger file is refused. */
+#define OPTION_FILE_MAX (1u << 20)
+/* Reads a file of options, one a line. OPTIONS_GO_ON, or a status: `path`, the line and
+ * what is the matter were printed, and `options` hold what came before. */
+int option_file_read(struct options *options, const char *path);
+/* The same with the file's bytes, which are changed; text[len] must be 0. */
+int option_file_apply(struct options *options, const char *path, char *text, size_t len);
+
 /* Checks that need more than one option. OPTIONS_GO_ON or a status. */
 int option_check(struct options *options);
 
@@ -81,6 +102,8 @@ int option_set_mask(struct options *, const struct option_row *, const char *);
 int option_set_prefix(struct options *, const struct option_row *, const char *);
 int option_set_protocol(struct options *, const struct option_row *, const char *);
 int option_set_verbose(struct options *, const struct option_row *, const char *);
+int option_set_config(struct options *, const struct option_row *, const char *);
+int option_set_check(struct options *, const struct option_row *, const char *);
 int option_set_words(struct options *, const struct option_row *, const char *);
 int option_set_automove(struct options *, const struct option_row *, const char *);
 int option_set_chunk_max(struct options *, const struct option_row *, const char *);
@@ -88,6 +111,8 @@ int option_set_slab_sizes(struct options *, const struct option_row *, const cha
 int option_set_hash(struct options *, const struct option_row *, const char *);
 int option_set_temporary_ttl(struct options *, const struct option_row *, const char *);
 int option_set_no_modern(struct options *, const struct option_row *, const char *);
+int option_set_http(struct options *, const struct option_row *, const char *);
+int option_set_http_name(struct options *, const struct option_row *, const char *);
 int option_set_sandbox(struct options *, const struct option_row *, const char *);
 int option_set_retired(struct options *, const struct option_row *, const char *);
 int option_set_hash_power(struct options *, const struct option_row *, const char *);

@@ -190,15 +190,23 @@ option_set_verbose(struct options *options, const struct option_row *row,
     return OPTIONS_GO_ON;
 }
 
-static const struct option_row *
-find_word(const char *word)
+/* options.c has read it, before all others. */
+int
+option_set_config(struct options *options, const struct option_row *row, const char *text)
 {
-    const struct option_row *row;
+    (void)options;
+    (void)row;
+    (void)text;
+    return OPTIONS_GO_ON;
+}
 
-    for (row = option_words; !option_row_is_last(row); row++)
-        if (row->kind != OPTION_GROUP && strcmp(row->name, word) == 0)
-            return row;
-    return NULL;
+int
+option_set_check(struct options *options, const struct option_row *row, const char *text)
+{
+    (void)row;
+    (void)text;
+    options->check_config = true;
+    return OPTIONS_GO_ON;
 }
 
 /* name, name=value, ... */
@@ -219,9 +227,10 @@ option_set_words(struct options *options, const struct option_row *outer,
         char *value = strchr(word, '=');
         if (value != NULL)
             *value++ = '\0';
-        const struct option_row *row = find_word(word);
+        const struct option_row *row = option_find_name(option_words, word, strlen(word));
         if (row == NULL) {
             fprintf(stderr, "Illegal suboption \"%s\"\n", word);
+            option_print_nearest(option_words, word, strlen(word));
             status = OPTIONS_BAD_VALUE;
             break;
         }
@@ -389,6 +398,45 @@ option_set_no_modern(struct options *options, const struct option_row *row,
     if (!options->slab_chunk_max_given)
         options->slab_chunk_max = (uint64_t)CHUNK_KIB_MAX << 10;
     return OPTIONS_GO_ON;
+}
+
+/* "unix:" and a path, or a port behind an address; whether there is such an address is seen
+ * when the socket is opened. */
+static bool
+is_http_place(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+
+    if (strncmp(text, "unix:", 5) == 0)
+        return text[5] == '/';
+    if (colon != NULL && text[0] != '[' && strchr(text, ':') != colon)
+        return false; /* IPv6 without its brackets */
+    return option_number(colon == NULL ? text : colon + 1, &port) && port > 0 &&
+           port <= UINT16_MAX;
+}
+
+int
+option_set_http(struct options *options, const struct option_row *row, const char *text)
+{
+    if (!is_http_place(text)) {
+        fprintf(stderr, "-o %s: not [address:]port nor unix:/path: \"%s\"\n", row->name,
+            text);
+        return OPTIONS_BAD_VALUE;
+    }
+    return replace_text(&options->http, text);
+}
+
+int
+option_set_http_name(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    if (*text == '\0' || text[strspn(text, "abcdefghijklmnopqrstuvwxyz"
+                              "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] != '\0') {
+        fprintf(stderr, "-o %s: not a name of a machine: \"%s\"\n", row->name, text);
+        return OPTIONS_BAD_VALUE;
+    }
+    return append_entry(&options->http_names, text);
 }
 
 /* And memcached's two words for the same. */

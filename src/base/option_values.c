@@ -7,11 +7,13 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/option_rows.h"
 
 static const char *
@@ -42,6 +44,8 @@ print_name(const struct option_row *row)
 {
     if (row->letter == 0)
         fprintf(stderr, "-o %s", row->name);
+    else if (row->letter > UCHAR_MAX)
+        fprintf(stderr, "--%s", row->name);
     else if (row->name == NULL)
         fprintf(stderr, "-%c", row->letter);
     else
@@ -77,6 +81,7 @@ apply_number(void *field, const struct option_row *row, const char *text)
     uint64_t unit = row->unit == 0 ? 1 : row->unit;
     int64_t number;
 
+    assert(text != NULL); /* the tables say so: only switches and setters do without */
     if (!option_number(text, &number))
         return refuse(row, text, "not a number");
     if (number < row->min || number > row->max)
@@ -95,6 +100,7 @@ apply_real(double *field, const struct option_row *row, const char *text)
 {
     char *end;
 
+    assert(text != NULL);
     text = skip_blanks(text);
     errno = 0;
     double number = strtod(text, &end);
@@ -111,6 +117,7 @@ apply_real(double *field, const struct option_row *row, const char *text)
 static int
 apply_text(char **field, const struct option_row *row, const char *text)
 {
+    assert(text != NULL);
     if (*text == '\0')
         return refuse(row, text, "must not be empty");
     char *copy = strdup(text);

@@ -3,10 +3,13 @@
 #include "base/options.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/option_rows.h"
 
 /* Rows of the command line, the last one included; letters appear once or twice. */
@@ -79,12 +82,16 @@ options_fini(struct options *options)
     free(options->ssl_key);
     free(options->ssl_ciphers);
     free(options->ssl_ca_cert);
+    free(options->config_file);
+    free(options->directory);
     free(options->idle_words);
+    free(options->http);
+    free(options->http_names);
     *options = (struct options){ .port = 0 };
 }
 
-static const struct option_row *
-find_letter(int letter)
+const struct option_row *
+option_find_letter(int letter)
 {
     const struct option_row *row;
 
@@ -92,6 +99,39 @@ find_letter(int letter)
         if (row->kind != OPTION_GROUP && row->letter == letter)
             return row;
     return NULL;
+}
+
+const struct option_row *
+option_find_name(const struct option_row *rows, const char *name, size_t len)
+{
+    for (const struct option_row *row = rows; !option_row_is_last(row); row++)
+        if (row->kind != OPTION_GROUP && row->name != NULL && strlen(row->name) == len &&
+            memcmp(row->name, name, len) == 0)
+            return row;
+    return NULL;
+}
+
+void
+option_print_nearest(const struct option_row *rows, const char *name, size_t len)
+{
+    const struct option_row *tables[] = { rows,
+        rows == option_rows ? option_words : option_rows };
+    struct nearest nearest;
+    const char *best = NULL;
+    unsigned table = 0;
+
+    nearest_init(&nearest, name, len);
+    for (unsigned i = 0; i < 2; i++) {
+        for (const struct option_row *row = tables[i]; !option_row_is_last(row); row++)
+            if (row->kind != OPTION_GROUP && row->name != NULL)
+                nearest_show(&nearest, row->name);
+        if (nearest.name != best)
+            table = i;
+        best = nearest.name;
+    }
+    if (best != NULL)
+        fprintf(stderr, "Nearest: %s%s\n", tables[table] == option_words ? "-o " : "--",
+            best);
 }
 
 /* Fills in what getopt_long() wants to know. */
@@ -103,8 +143,9 @@ describe_rows(struct option *long_options, char *letters)
     for (row = option_rows; !option_row_is_last(row); row++) {
         if (row->kind == OPTION_GROUP)
             continue;
-        *letters++ = (char)row->letter;
-        if (row->argument != NULL)
+        if (row->letter <= UCHAR_MAX)
+            *letters++ = (char)row->letter;
+        if (row->letter <= UCHAR_MAX && row->argument != NULL)
             *letters++ = ':';
         if (row->name == NULL)
             continue;
@@ -131,21 +172,95 @@ act(const struct options *options, int letter)
     return fflush(stdout) == 0 ? 0 : OPTIONS_BAD_VALUE;
 }
 
-int
-options_parse(struct options *options, int argc, char **argv)
+/* What the command line says about the file, found before anything is set. */
+struct outline {
+    const char *config_file;
+    bool check_config;
+    bool act;     /* --help and its like: no file is read for them */
+    bool listen;  /* -l */
+    bool verbose; /* -v */
+};
+
+static struct outline
+look_ahead(int argc, char **argv, const char *letters, const struct option *long_options)
 {
-    struct option long_options[ROWS_MAX];
-    char letters[2 * ROWS_MAX];
+    struct outline outline = { .config_file = NULL };
     int letter;
 
-    describe_rows(long_options, letters);
-    optind = 0; /* start afresh: a test parses more than once */
+    optind = 0; /* start afresh: argv is read more than once */
+    opterr = 0;
     while ((letter = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
-        const struct option_row *row = letter == '?' ? NULL : find_letter(letter);
-        if (row == NULL) {
-            fprintf(stderr, "Illegal argument \"?\"\n");
-            return OPTIONS_BAD_VALUE;
-        }
+        const struct option_row *row = letter == '?' ? NULL : option_find_letter(letter);
+        if (row == NULL)
+            continue;
+        if (row->set == option_set_config)
+            outline.config_file = optarg;
+        outline.check_config |= row->set == option_set_check;
+        outline.act |= row->kind == OPTION_ACT;
+        outline.listen |= row->set == option_set_listen;
+        outline.verbose |= row->set == option_set_verbose;
+    }
+    opterr = 1;
+    return outline;
+}
+
+/* Makes it absolute: it is to be found again when the process has moved to /. */
+static int
+name_config_file(struct options *options, const char *path)
+{
+    if (options->directory == NULL)
+        options->directory = getcwd(NULL, 0);
+    int len = *path == '/' || options->directory == NULL
+        ? asprintf(&options->config_file, "%s", path)
+        : asprintf(&options->config_file, "%s/%s", options->directory, path);
+    if (len >= 0)
+        return OPTIONS_GO_ON;
+    options->config_file = NULL;
+    perror("options");
+    return OPTIONS_BAD_VALUE;
+}
+
+static int
+read_config_file(struct options *options, const struct outline *outline)
+{
+    if (outline->config_file == NULL || outline->act)
+        return OPTIONS_GO_ON;
+    int status = name_config_file(options, outline->config_file);
+    if (status == OPTIONS_GO_ON)
+        status = option_file_read(options, options->config_file);
+    /* These collect; those of the command line are to take the place of the file's. */
+    if (outline->listen) {
+        free(options->listen);
+        options->listen = NULL;
+    }
+    if (outline->verbose)
+        options->verbose = 0;
+    return status;
+}
+
+static int
+refuse_argument(int argc, char **argv)
+{
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+
+    fprintf(stderr, "Illegal argument \"?\"\n");
+    /* optopt: of a letter, or of a name that lacks its value or has one too many. */
+    if (optopt == 0 && strncmp(word, "--", 2) == 0)
+        option_print_nearest(option_rows, word + 2, strcspn(word + 2, "="));
+    return OPTIONS_BAD_VALUE;
+}
+
+static int
+read_arguments(struct options *options, int argc, char **argv, const char *letters,
+    const struct option *long_options)
+{
+    int letter;
+
+    optind = 0;
+    while ((letter = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
+        const struct option_row *row = letter == '?' ? NULL : option_find_letter(letter);
+        if (row == NULL)
+            return refuse_argument(argc, argv);
         int status = row->kind == OPTION_ACT ? act(options, letter)
                                              : option_apply(options, row, optarg);
         if (status != OPTIONS_GO_ON)
@@ -155,5 +270,24 @@ options_parse(struct options *options, int argc, char **argv)
         fprintf(stderr, "Unexpected argument \"%s\"\n", argv[optind]);
         return OPTIONS_BAD_USAGE;
     }
-    return option_check(options);
+    return OPTIONS_GO_ON;
+}
+
+int
+options_parse(struct options *options, int argc, char **argv)
+{
+    struct option long_options[ROWS_MAX];
+    char letters[2 * ROWS_MAX];
+
+    describe_rows(long_options, letters);
+    struct outline outline = look_ahead(argc, argv, letters, long_options);
+    options->argc = argc;
+    options->argv = argv;
+    int status = read_config_file(options, &outline);
+    if (status == OPTIONS_GO_ON)
+        status = read_arguments(options, argc, argv, letters, long_options);
+    if (status == OPTIONS_GO_ON)
+        status = option_check(options);
+    /* One status for everything that is wrong with a configuration. */
+    return status > 0 && outline.check_config ? OPTIONS_BAD_USAGE : status;
 }

@@ -99,6 +99,13 @@ struct options {
     enum sandbox_mode sandbox;
     bool relaxed_privileges;
     uint32_t sock_cookie_id;
+    char *http;           /* where the HTTP endpoint listens; NULL: nowhere */
+    char *http_names;     /* its names, joined by commas; NULL: no more than it knows */
+    char *config_file;    /* --config, absolute; NULL: none */
+    char *directory;      /* absolute; what a relative --config begins at */
+    bool check_config;    /* --check-config: print the settings and end */
+    int argc;             /* as options_parse() had them; borrowed */
+    char **argv;
     char *idle_words;     /* -o words given that have no effect here, by commas; or NULL */
 };
 
@@ -116,9 +123,23 @@ void options_init(struct options *options);
 void options_fini(struct options *options);
 
 /*
- * Reads argv, left to right, into `options`. Returns -1 to go on, or the status to exit
+ * Reads the file of --config, then argv, left to right, into `options`; argv must stay, for
+ * reading all of it again. Returns -1 to go on, or the status to exit
  * with: 0 after --help, --version, --license; otherwise an error was printed to stderr.
  */
 int options_parse(struct options *options, int argc, char **argv);
+
+/* The text of a setting may be cut to this, its zero included. */
+#define OPTIONS_TEXT_MAX 1024
+
+/* Prints all settings in the form that --config reads, to stdout. */
+void options_print(const struct options *options);
+
+/* Calls `fn` with the name of each setting in which the two differ ("memory-limit",
+ * "idle_timeout") and its texts, which are borrowed for the call. False: in none. */
+typedef void (*options_differ_fn)(
+    void *context, const char *name, const char *before, const char *after);
+bool options_differ(const struct options *old, const struct options *new,
+    options_differ_fn fn, void *context);
 
 #endif

@@ -28,8 +28,11 @@
 #include "base/service.h"
 #include "cmd/session.h"
 #include "main/auth.h"
+#include "main/endpoint.h"
+#include "main/heartbeat.h"
 #include "main/notify.h"
 #include "main/process.h"
+#include "main/reload.h"
 #include "main/sandbox.h"
 #include "main/upkeep.h"
 #include "net/net.h"
@@ -60,6 +63,9 @@ struct server {
     int signal_fd;
     struct tls *tls; /* NULL: without -Z */
     struct net *net;
+    struct endpoint endpoint; /* -o http */
+    struct reload reload;
+    struct heartbeat heartbeat;
     char sandbox[SANDBOX_LAYERS_MAX]; /* what is in force */
 };
 
@@ -204,14 +210,23 @@ ask_shutdown(void *context, bool graceful)
 static void
 reload(struct server *server)
 {
-    char why[TLS_WHY_MAX];
+    const struct reload_targets targets = { server->store, server->net, server->admin };
+    char why[TLS_WHY_MAX], said[64];
 
-    if (server->auth != NULL)
-        auth_reload(server->auth);
-    if (server->tls != NULL)
-        tls_refresh(server->tls, true, why);
-    if (server->auth == NULL && server->tls == NULL)
-        log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+    snprintf(said, sizeof said, "RELOADING=1\nMONOTONIC_USEC=%llu",
+        (unsigned long long)clock_micros());
+    notify_manager(said);
+    /* Options that are wrong leave everything as it is, also what is in other files. */
+    if (reload_options(&server->reload, &targets)) {
+        if (server->auth != NULL)
+            auth_reload(server->auth);
+        if (server->tls != NULL)
+            tls_refresh(server->tls, true, why);
+        if (server->auth == NULL && server->tls == NULL &&
+            server->options->config_file == NULL)
+            log_line(LOG_NOTICE, "SIGHUP: nothing to read again");
+    }
+    notify_manager("READY=1");
 }
 
 static void
@@ -417,7 +432,11 @@ make_net(struct server *server)
         fprintf(stderr, "failed to prepare the workers: %s\n", strerror(errno));
         return STATUS_FAILURE;
     }
-    return net_listen(server->net);
+    int status = net_listen(server->net);
+    if (status != 0)
+        return status;
+    return endpoint_open(&server->endpoint, server->options, &server->clock, server->admin,
+        server->net);
 }
 
 /* Whatever is opened, read or removed from here on has to be named here. */
@@ -435,7 +454,9 @@ confine(struct server *server)
         sandbox_will_read(&needs, auth_path(server->auth));
     for (unsigned i = 0; server->tls != NULL && i < TLS_FILES_MAX; i++)
         sandbox_will_read(&needs, tls_file(server->tls, i));
+    sandbox_will_read(&needs, options->config_file);
     sandbox_will_remove(&needs, options->unix_socket);
+    sandbox_will_remove(&needs, endpoint_path(&server->endpoint));
     if (options->daemonize)
         sandbox_will_remove(&needs, options->pid_file);
     return sandbox_enter(&needs, server->sandbox);
@@ -454,8 +475,16 @@ start_threads(struct server *server)
         return STATUS_FAILURE;
     }
     int error = net_start(server->net);
+    if (error == 0)
+        error = endpoint_start(&server->endpoint);
     if (error != 0) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
+        return STATUS_FAILURE;
+    }
+    error = heartbeat_start(&server->heartbeat, server->base, server->net, server->store,
+        tell_counts, server);
+    if (error != 0) {
+        fprintf(stderr, "failed to prepare the heartbeat: %s\n", strerror(-error));
         return STATUS_FAILURE;
     }
     return 0;
@@ -464,6 +493,9 @@ start_threads(struct server *server)
 static void
 tear_down(struct server *server)
 {
+    endpoint_close(&server->endpoint); /* first: it looks at everything else */
+    heartbeat_stop(&server->heartbeat);
+    reload_fini(&server->reload);
     if (server->upkeep != NULL)
         upkeep_stop(server->upkeep);
     if (server->net != NULL)
@@ -493,6 +525,7 @@ serve(struct options *options)
     struct server server = { .options = options, .signal_fd = -1 };
     int status;
 
+    reload_init(&server.reload, options);
     if ((status = block_signals(&server)) != 0 ||
         (status = set_up_process(&server)) != 0)
         goto out;

@@ -518,7 +518,7 @@ void
 conn_check_idle(struct conn *conn)
 {
     struct worker *worker = conn->worker;
-    uint32_t timeout = (uint32_t)worker->net->parts.options->idle_timeout;
+    uint32_t timeout = worker->idle_timeout;
     uint32_t last = atomic_load_explicit(&conn->last_command, memory_order_relaxed);
 
     if (conn->hold != NULL && conn->hold->moved > last)

@@ -48,6 +48,7 @@ struct net {
     struct event tick;
     bool ticking;
     unsigned nworkers;
+    _Atomic uint32_t idle_timeout; /* seconds; SIGHUP may change it */
     struct worker *workers;
 };
 

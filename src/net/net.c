@@ -32,6 +32,7 @@ net_create(const struct net_parts *parts)
     if (net == NULL)
         return NULL;
     net->parts = *parts;
+    atomic_init(&net->idle_timeout, (uint32_t)parts->options->idle_timeout);
     net->acceptor.wake_fd = -1;
     net->workers = calloc((size_t)parts->options->threads, sizeof *net->workers);
     if (net->workers == NULL)
@@ -235,6 +236,37 @@ net_each_conn(struct net *net, int fd_min, net_conn_fn fn, void *context)
         }
         pthread_mutex_unlock(&worker->mutex);
     }
+}
+
+void
+net_set_idle_timeout(struct net *net, uint32_t seconds)
+{
+    atomic_store_explicit(&net->idle_timeout, seconds, memory_order_relaxed);
+}
+
+bool
+net_all_ticked(struct net *net)
+{
+    for (unsigned i = 0; i < net->nworkers; i++)
+        if (!atomic_load_explicit(&net->workers[i].ticked, memory_order_relaxed))
+            return false;
+    for (unsigned i = 0; i < net->nworkers; i++)
+        atomic_store_explicit(&net->workers[i].ticked, false, memory_order_relaxed);
+    return true;
+}
+
+unsigned
+net_stalled(const struct net *net, uint32_t seconds)
+{
+    uint32_t now = clock_seconds(net->parts.clock);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < net->nworkers; i++) {
+        uint32_t at =
+            atomic_load_explicit(&net->workers[i].ticked_at, memory_order_relaxed);
+        n += at + seconds < now ? 1 : 0;
+    }
+    return n;
 }
 
 int

@@ -89,6 +89,16 @@ typedef void (*net_conn_fn)(void *context, const struct net_conn *conn);
 void net_each_conn(struct net *net, int fd_min, net_conn_fn fn, void *context);
 #define NET_WALK 256
 
+/* Changes -o idle_timeout, seconds, 0: off; heard at the next tick. Any thread. */
+void net_set_idle_timeout(struct net *net, uint32_t seconds);
+
+/* Has every worker ticked since this last said so? They do once a second. By the base's
+ * thread. */
+bool net_all_ticked(struct net *net);
+
+/* How many workers have not ticked for more than `seconds`. Any thread. */
+unsigned net_stalled(const struct net *net, uint32_t seconds);
+
 /* The TCP port in use: that of the first listener which has one, else 0. */
 int net_port(const struct net *net);
 

@@ -73,7 +73,7 @@ worker_add_conn(struct worker *worker, struct conn *conn)
         worker->conns[worker->nconns++] = conn;
     }
     pthread_mutex_unlock(&worker->mutex);
-    uint32_t due = worker->now + (uint32_t)worker->net->parts.options->idle_timeout + 1;
+    uint32_t due = worker->now + worker->idle_timeout + 1;
     if (worker->idle_next > due)
         worker->idle_next = due;
     return done;
@@ -202,16 +202,22 @@ run_turn(struct worker *worker)
 static void
 run_tick(struct worker *worker)
 {
-    const struct options *options = worker->net->parts.options;
+    uint32_t timeout =
+        atomic_load_explicit(&worker->net->idle_timeout, memory_order_relaxed);
     struct hold *hold, *next;
 
     worker->now = clock_seconds(worker->net->parts.clock);
+    atomic_store_explicit(&worker->ticked, true, memory_order_relaxed);
+    atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
+    if (timeout != worker->idle_timeout)
+        worker->idle_next = 0; /* everybody's end has moved */
+    worker->idle_timeout = timeout;
     worker->service->lane_tick(worker->lane, worker->now);
     for (hold = worker->holds; hold != NULL; hold = next) {
         next = hold->next;
         conn_check_hold(hold);
     }
-    if (options->idle_timeout == 0 || worker->now < worker->idle_next)
+    if (timeout == 0 || worker->now < worker->idle_next)
         return;
     worker->idle_next = UINT32_MAX;
     for (unsigned i = worker->nconns; i-- > 0;) /* the last one takes the place of a gone */
@@ -323,6 +329,8 @@ worker_main(void *context)
     snprintf(name, sizeof name, "worker-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
     worker->now = clock_seconds(parts->clock);
+    atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
+    worker->idle_timeout = (uint32_t)parts->options->idle_timeout;
     worker->lane = worker->service->lane_open(parts->service_context, worker->index);
     worker->pins = (struct pin_release){ worker->service->release, worker->lane };
     sem_post(&worker->started);

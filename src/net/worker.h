@@ -45,6 +45,8 @@ struct worker {
     int wake_fd;
     _Atomic bool tick_due; /* a second has passed */
     _Atomic bool stop;
+    _Atomic bool ticked; /* for net_all_ticked(), which takes it back */
+    _Atomic uint32_t ticked_at; /* clock_seconds() of the last tick, for net_stalled() */
 
     void *lane;
     struct pin_release pins;
@@ -66,6 +68,7 @@ struct worker {
     uint64_t read_at_ns;  /* when its input had been read */
 
     uint32_t now;       /* clock_seconds() as of the last tick */
+    uint32_t idle_timeout; /* that of net, as of the last tick */
     uint32_t idle_next; /* no connection can have been idle for too long before */
     struct hold *holds;
 
