@@ -34,14 +34,18 @@ libbase_a_SOURCES = \
 libstore_a_SOURCES = \
 	src/store/arena.c src/store/arena.h \
 	src/store/arith.c \
+	src/store/balance.c \
 	src/store/chain.c \
 	src/store/core.h \
 	src/store/evict.c \
+	src/store/ghost.c src/store/ghost.h \
 	src/store/inspect.c \
 	src/store/item.h \
 	src/store/meta.c \
 	src/store/mover.c \
+	src/store/policy.c src/store/policy.h \
 	src/store/read.c \
+	src/store/ring.c src/store/ring.h \
 	src/store/slab.c src/store/slab.h \
 	src/store/store.c src/store/store.h \
 	src/store/sweep.c \
