@@ -1,6 +1,7 @@
 # What people and continuous integration call; see HACKING.md.
 EXTRA_DIST += \
 	.ci/run \
+	.clang-tidy \
 	scripts/bench \
 	scripts/bench.d/attacks.py \
 	scripts/bench.d/counters.py \
@@ -17,9 +18,11 @@ EXTRA_DIST += \
 	scripts/build \
 	scripts/check \
 	scripts/check-hardening \
+	scripts/check-static \
 	scripts/check-chroot \
 	scripts/check-layers \
 	scripts/format \
+	scripts/cppcheck.suppressions \
 	scripts/fuzz \
 	scripts/install-missing \
 	scripts/run

@@ -45,7 +45,7 @@ row_set(struct row *row, const struct conn_info *info)
     row->listener = info->listen_address == NULL;
     copy_text(row->state, sizeof row->state, info->state);
     copy_text(row->address, sizeof row->address, info->address);
-    if (!row->listener)
+    if (info->listen_address != NULL)
         copy_text(row->listen_address, sizeof row->listen_address, info->listen_address);
 }
 

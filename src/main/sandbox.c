@@ -122,15 +122,15 @@ tell_loss(const struct layer *layer, int error, bool strict)
             error == ENOTSUP ? "not built in" : strerror(error), layer->lost);
 }
 
-/* A build that can't be confined. */
+/* A build that can't be confined, because of `what`. */
 static int
-do_without(bool strict)
+do_without(const char *what, bool strict)
 {
     if (strict) {
-        fprintf(stderr, "-o sandbox=strict: not with %s\n", sandbox_unfit());
+        fprintf(stderr, "-o sandbox=strict: not with %s\n", what);
         return STATUS_OS;
     }
-    log_line(LOG_NOTICE, "sandbox: none, as this is built with %s", sandbox_unfit());
+    log_line(LOG_NOTICE, "sandbox: none, as this is built with %s", what);
     return 0;
 }
 
@@ -144,8 +144,9 @@ sandbox_enter(
     snprintf(layers_out, SANDBOX_LAYERS_MAX, "none");
     if (needs->mode == SANDBOX_OFF)
         return 0;
-    if (sandbox_unfit() != NULL)
-        return do_without(strict);
+    const char *unfit = sandbox_unfit();
+    if (unfit != NULL)
+        return do_without(unfit, strict);
     for (size_t i = 0; i < LAYERS; i++) {
         if (needs->mode == SANDBOX_LOG && layers[i].only_denies)
             continue;

@@ -129,6 +129,7 @@ hold_keep(struct conn *conn, const char *data, size_t len)
         gauge_move(&worker->kept_count, 1, 0);
         gauge_move(&worker->kept_bytes, size, 0);
     } else {
+        assert(hold->bytes != NULL);
         memcpy(hold->bytes, data, len);
     }
     hold->at = 0;

@@ -445,7 +445,7 @@ text_parse(const char *line, size_t len, struct command *command)
 bool
 text_is_open_get(const char *data, size_t len, struct command *command)
 {
-    struct slice start = { data, len };
+    struct slice start;
     struct slice get = SLICE("get ");
     struct slice gets = SLICE("gets ");
     size_t blanks = 0;
