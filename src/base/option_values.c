@@ -7,6 +7,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,8 @@ print_name(const struct option_row *row)
 {
     if (row->letter == 0)
         fprintf(stderr, "-o %s", row->name);
+    else if (row->letter > UCHAR_MAX)
+        fprintf(stderr, "--%s", row->name);
     else if (row->name == NULL)
         fprintf(stderr, "-%c", row->letter);
     else
