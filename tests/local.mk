@@ -117,11 +117,15 @@ wire_tests = \
 	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
 	tests/wire/check_cli.py \
+	tests/wire/check_ctl.py \
 	tests/wire/check_config.py \
 	tests/wire/check_unit.sh \
+	tests/wire/check_unit_calls.py \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
 	tests/wire/check_auth.py \
+	tests/wire/check_sandbox.py \
+	tests/wire/check_history.py \
 	tests/wire/check_binary.py \
 	tests/wire/check_parsers.py \
 	tests/wire/check_counts.py \
@@ -260,6 +264,15 @@ EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
 tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
 
+# store: an attack on the index
+if HAVE_CHECK
+check_PROGRAMS += tests/store/check_flood
+TESTS += tests/store/check_flood
+endif
+tests_store_check_flood_SOURCES = tests/store/check_flood.c
+tests_store_check_flood_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+
 # main: the confinement
 if HAVE_CHECK
 check_PROGRAMS += tests/main/check_sandbox
@@ -268,3 +281,30 @@ endif
 tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
 tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIBS)
+
+# ctl
+if HAVE_CHECK
+check_PROGRAMS += tests/ctl/check_parsers
+TESTS += tests/ctl/check_parsers
+endif
+tests_ctl_check_parsers_SOURCES = tests/ctl/check_parsers.c
+tests_ctl_check_parsers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_ctl_check_parsers_LDADD = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS) $(CHECK_LIBS)
+
+# http
+if HAVE_CHECK
+HTTP_TESTS = tests/http/check_host tests/http/check_http tests/http/check_json
+check_PROGRAMS += $(HTTP_TESTS)
+TESTS += $(HTTP_TESTS)
+endif
+http_test_libs = libhttp.a libadmin.a libstore.a libbase.a $(HTTP_LIBS) $(EVENT_LIBS) \
+	$(XXHASH_LIBS) $(CHECK_LIBS)
+tests_http_check_host_SOURCES = tests/http/check_host.c
+tests_http_check_host_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_http_check_host_LDADD = $(http_test_libs)
+tests_http_check_http_SOURCES = tests/http/check_http.c
+tests_http_check_http_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_http_check_http_LDADD = $(http_test_libs)
+tests_http_check_json_SOURCES = tests/http/check_json.c
+tests_http_check_json_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_http_check_json_LDADD = $(http_test_libs)

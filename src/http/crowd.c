@@ -2,10 +2,10 @@
 /*
  * crowd.c - see crowd.h.
  *
- * evhttp tells nobody when a connection that has not asked anything ends, so each stream is
- * held by a reference of our own; one whose callbacks are gone has been freed by evhttp,
- * which has closed its descriptor then. A connection is ended from outside by shutting its
- * socket down: evhttp sees the end of the stream and does the rest.
+ * evhttp tells nobody when a connection that has not asked anything ends, so each stream
+ * is held by a reference of our own; one whose callbacks are gone has been freed by
+ * evhttp, which has closed its descriptor then. A connection is ended from outside by
+ * shutting its socket down: evhttp sees the end of the stream and does the rest.
  */
 #include "http/crowd.h"
 

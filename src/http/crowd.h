@@ -2,11 +2,11 @@
 /*
  * crowd.h - the endpoint's connections: how many there are, and for how long.
  *
- * evhttp closes a connection on which nothing moves, but lets one that sends a byte now and
- * then live for ever, and takes any number. So each gets a place here and a moment by which
- * it must have brought a request to its end. When all places are taken the one that has
- * gone longest without has to leave: who asks and reads his answer gets in, however many
- * others sit and wait.
+ * evhttp closes a connection on which nothing moves, but lets one that sends a byte now
+ * and then live for ever, and takes any number. So each gets a place here and a moment by
+ * which it must have brought a request to its end. When all places are taken the one that
+ * has gone longest without has to leave: who asks and reads his answer gets in, however
+ * many others sit and wait.
  *
  * Used by the endpoint's thread only.
  */
@@ -28,8 +28,8 @@ struct crowd {
     } places[HTTP_CONNECTIONS_MAX];
 };
 
-/* A stream for a connection that is about to be accepted; there must be room. NULL: out of
- * memory. */
+/* A stream for a connection that is about to be accepted; there must be room. NULL: out
+ * of memory. */
 struct bufferevent *crowd_enter(struct crowd *crowd, struct event_base *base);
 
 /* A request of this stream has been answered: it has time for another. */

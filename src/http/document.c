@@ -117,14 +117,15 @@ put_histogram(struct json *json, const char *name, const struct latency_count *c
     static const struct {
         const char *name;
         double q;
-    } quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p999", 0.999 } };
+    } quantiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 },
+        { "p999", 0.999 } };
 
     json_open(json, name, '{');
     json_number(json, "count", "%" PRIu64, latency_total(count));
     json_number(json, "sum", "%" PRIu64, count->sum_ns);
     for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
-        json_number(json, quantiles[i].name, "%" PRIu64,
-            latency_quantile(count, quantiles[i].q));
+        json_number(
+            json, quantiles[i].name, "%" PRIu64, latency_quantile(count, quantiles[i].q));
     json_open(json, "buckets", '[');
     for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
         if (count->buckets[i] == 0)

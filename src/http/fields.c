@@ -51,7 +51,8 @@ keep(struct fields *fields, struct slice text)
     return at;
 }
 
-/* "items:3:age" is the age of class 3, and so is "3:age"; other names stay as they are. */
+/* "items:3:age" is the age of class 3, and so is "3:age"; other names stay as they are.
+ */
 static unsigned
 split_class(struct slice *name)
 {

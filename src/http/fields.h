@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * fields.h - the reports of `stats`, collected, so that they can be shown in another form.
+ * fields.h - the reports of `stats`, collected, so that they can be shown in another
+ * form.
  *
  * Pages and metrics are made from the very fields that `stats` answers: a figure that is
  * added there is shown here too, and the two can't contradict each other. Used by one
@@ -49,7 +50,8 @@ void fields_fini(struct fields *fields);
 struct slice field_name(const struct fields *fields, const struct field *field);
 struct slice field_value(const struct fields *fields, const struct field *field);
 
-/* A field of a report; `id` is a size class, or FIELDS_CLASS_NONE. NULL: there is none. */
+/* A field of a report; `id` is a size class, or FIELDS_CLASS_NONE. NULL: there is none.
+ */
 const struct field *fields_find(
     const struct fields *fields, enum view_report report, unsigned id, const char *name);
 

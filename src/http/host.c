@@ -70,11 +70,13 @@ host_is_ours(const char *host, const char *own, const char *names)
         return false;
     if (bracketed)
         return inet_pton(AF_INET6, name, &address) == 1;
-    return inet_pton(AF_INET, name, &address) == 1 || strcasecmp(name, "localhost") == 0 ||
+    return inet_pton(AF_INET, name, &address) == 1 ||
+           strcasecmp(name, "localhost") == 0 ||
            (*own != '\0' && strcasecmp(name, own) == 0) || is_listed(name, names);
 }
 
-/* ---- Accept --------------------------------------------------------------------------- */
+/* ---- Accept ---------------------------------------------------------------------------
+ */
 
 /* The weight of one entry in thousandths: "q=0.75" is 750. What can't be read is 1000. */
 static unsigned
@@ -92,7 +94,8 @@ weight_of(struct slice entry)
     at++;
     if (at < end && *at == '.')
         at++;
-    for (unsigned unit = 100; unit > 0 && at < end && *at >= '0' && *at <= '9'; unit /= 10)
+    for (unsigned unit = 100; unit > 0 && at < end && *at >= '0' && *at <= '9';
+         unit /= 10)
         weight += (unsigned)(*at++ - '0') * unit;
     return weight;
 }

@@ -4,8 +4,8 @@
  *
  * evhttp does the protocol. It is kept within bounds here: which methods, which hosts
  * (host.h), how many connections and for how long (crowd.h). Answers tell browsers to run
- * nothing but the page's own script, to frame nothing, to keep nothing, and to hand nothing
- * to pages of others.
+ * nothing but the page's own script, to frame nothing, to keep nothing, and to hand
+ * nothing to pages of others.
  */
 #include "http/http.h"
 
@@ -55,7 +55,8 @@ struct http {
     pthread_t thread;
 };
 
-/* ---- Connections ---------------------------------------------------------------------- */
+/* ---- Connections ----------------------------------------------------------------------
+ */
 
 static void
 sweep_in(struct http *http, long ms)
@@ -107,7 +108,8 @@ on_accept_error(struct evconnlistener *listener, void *context)
     sweep_in(http, PAUSE_MS);
 }
 
-/* ---- Answers -------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------
+ */
 
 static const char POLICY[] = "default-src 'none'; base-uri 'none'; form-action 'none'; "
                              "frame-ancestors 'none'";
@@ -174,10 +176,11 @@ answer_no_memory(struct evhttp_request *request)
     answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", "out of memory\n");
 }
 
-/* ---- Routes --------------------------------------------------------------------------- */
+/* ---- Routes ---------------------------------------------------------------------------
+ */
 
-/* Each writes its answer into `body`, which is empty, and returns the type of it; NULL: out
- * of memory. */
+/* Each writes its answer into `body`, which is empty, and returns the type of it; NULL:
+ * out of memory. */
 static const char *
 make_metrics(struct http *http, struct evhttp_request *request, struct evbuffer *body)
 {
@@ -241,7 +244,8 @@ make_page(struct http *http, struct evhttp_request *request, struct evbuffer *bo
     if (!draw_nonce(nonce) || !put_page(body, nonce))
         return NULL;
     snprintf(policy, sizeof policy,
-        "%s; connect-src 'self'; img-src data:; style-src 'nonce-%s'; script-src 'nonce-%s'",
+        "%s; connect-src 'self'; img-src data:; style-src 'nonce-%s'; script-src "
+        "'nonce-%s'",
         POLICY, nonce, nonce);
     set_header(request, "Content-Security-Policy", policy);
     return "text/html; charset=utf-8";
@@ -257,7 +261,8 @@ answer_health(struct http *http, struct evhttp_request *request)
         answer_text(request, HTTP_OK, "OK", "ok\n");
         return;
     }
-    snprintf(text, sizeof text, "%u worker%s stalled\n", stalled, stalled == 1 ? "" : "s");
+    snprintf(
+        text, sizeof text, "%u worker%s stalled\n", stalled, stalled == 1 ? "" : "s");
     answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", text);
 }
 
@@ -344,7 +349,8 @@ on_request(struct evhttp_request *request, void *context)
     }
 }
 
-/* ---- The thread ----------------------------------------------------------------------- */
+/* ---- The thread -----------------------------------------------------------------------
+ */
 
 static void
 on_stop(evutil_socket_t fd, short what, void *context)
@@ -384,10 +390,10 @@ make_base(void)
 static void
 set_bounds(struct http *http)
 {
-    evhttp_set_allowed_methods(http->server,
-        EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-            EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-            EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+    evhttp_set_allowed_methods(
+        http->server, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                          EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+                          EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
     evhttp_set_max_headers_size(http->server, HTTP_HEADERS_MAX);
     evhttp_set_max_body_size(http->server, HTTP_BODY_MAX);
     evhttp_set_timeout(http->server, HTTP_PATIENCE);
@@ -396,7 +402,8 @@ set_bounds(struct http *http)
     evhttp_set_gencb(http->server, on_request, http);
 }
 
-/* The socket belongs to the listener, and that to the server, as soon as they are made. */
+/* The socket belongs to the listener, and that to the server, as soon as they are made.
+ */
 static int
 make_server(struct http *http)
 {
@@ -415,7 +422,8 @@ make_server(struct http *http)
     if (http->stop_fd < 0)
         return -errno;
     if (evtimer_assign(&http->sweep, http->base, on_sweep, http) != 0 ||
-        event_assign(&http->stop, http->base, http->stop_fd, EV_READ, on_stop, http) != 0 ||
+        event_assign(&http->stop, http->base, http->stop_fd, EV_READ, on_stop, http) !=
+            0 ||
         event_add(&http->stop, NULL) != 0)
         return -ENOMEM;
     sweep_in(http, SWEEP_SECONDS * 1000);

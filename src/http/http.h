@@ -8,8 +8,8 @@
  *   /healthz      200 while every worker comes round, else 503
  *
  * It has a thread and an event loop of its own and only reads, so no worker is disturbed,
- * and nobody can change anything through it. Everything that a stranger could make grow has
- * a bound: connections, headers, bodies, time.
+ * and nobody can change anything through it. Everything that a stranger could make grow
+ * has a bound: connections, headers, bodies, time.
  *
  * All functions are called by one thread, the main one.
  */

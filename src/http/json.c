@@ -22,9 +22,14 @@ utf8_len(struct slice text)
 {
     static const struct {
         uint32_t least, most;
-    } ranges[] = { { 0, 0x7f }, { 0x80, 0x7ff }, { 0x800, 0xffff }, { 0x10000, 0x10ffff } };
+    } ranges[] = { { 0, 0x7f }, { 0x80, 0x7ff }, { 0x800, 0xffff },
+        { 0x10000, 0x10ffff } };
     unsigned char first = (unsigned char)text.data[0];
-    size_t len = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    size_t len = first < 0x80   ? 1
+                 : first < 0xc2 ? 0
+                 : first < 0xe0 ? 2
+                 : first < 0xf0 ? 3
+                                : 4;
     uint32_t code = len == 1 ? first : first & (0x7fu >> len);
 
     if (len == 0 || len > text.len || first > 0xf4)
@@ -44,7 +49,8 @@ utf8_len(struct slice text)
 static bool
 is_plain(unsigned char c)
 {
-    return c >= ' ' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' && c != 0x7f;
+    return c >= ' ' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' &&
+           c != 0x7f;
 }
 
 static void

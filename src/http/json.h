@@ -2,8 +2,8 @@
 /*
  * json.h - pieces of JSON, appended to a buffer.
  *
- * What comes out is valid JSON in valid UTF-8 whatever the bytes are that go in, and holds
- * none of < > & as itself, so that it can't be mistaken for anything else.
+ * What comes out is valid JSON in valid UTF-8 whatever the bytes are that go in, and
+ * holds none of < > & as itself, so that it can't be mistaken for anything else.
  */
 #ifndef LARDER_HTTP_JSON_H
 #define LARDER_HTTP_JSON_H

@@ -98,7 +98,9 @@ open_tcp(const char *where)
     if (copy == NULL)
         return complain(where, strerror(errno));
     const char *port = split(copy, &host);
-    int error = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &list);
+    int error = *port == '\0'
+                    ? EAI_SERVICE
+                    : getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &list);
     free(copy);
     if (error != 0)
         return complain(where, gai_strerror(error));

@@ -2,8 +2,8 @@
 /*
  * metrics.c - rows of metrics.def and histograms as text.
  *
- * The two forms differ little. OpenMetrics leaves "_total" out of a counter's name where it
- * tells the type, says "unknown" for "untyped", and ends with a line of its own.
+ * The two forms differ little. OpenMetrics leaves "_total" out of a counter's name where
+ * it tells the type, says "unknown" for "untyped", and ends with a line of its own.
  */
 #include "http/metrics.h"
 
@@ -31,7 +31,7 @@ struct metric {
 };
 
 static const struct metric metrics[] = {
-#define METRIC(source, type, name, labels, stat, help)                                    \
+#define METRIC(source, type, name, labels, stat, help)                                   \
     { source, type, name, labels, stat, help },
 #define SET(source, name, labels, help) { source, COUNTER, name, labels, NULL, help },
 #include "http/metrics.def"
@@ -111,7 +111,8 @@ put_name(struct writer *writer, const struct metric *metric, unsigned id)
             metric->labels);
 }
 
-/* ---- Rows ----------------------------------------------------------------------------- */
+/* ---- Rows -----------------------------------------------------------------------------
+ */
 
 static enum view_report
 report_of(enum source source)
@@ -132,7 +133,8 @@ report_of(enum source source)
 }
 
 static uint64_t
-number(const struct fields *fields, enum view_report report, unsigned id, const char *name)
+number(
+    const struct fields *fields, enum view_report report, unsigned id, const char *name)
 {
     const struct field *field = fields_find(fields, report, id, name);
     uint64_t value = 0;
@@ -142,7 +144,8 @@ number(const struct fields *fields, enum view_report report, unsigned id, const 
     return value;
 }
 
-/* The server as a whole counts comparisons that missed among the sets; a size class can't. */
+/* The server as a whole counts comparisons that missed among the sets; a size class
+ * can't. */
 static uint64_t
 plain_sets(const struct fields *fields, enum view_report report, unsigned id)
 {
@@ -165,7 +168,8 @@ put_sample(struct writer *writer, const struct metric *metric, unsigned id)
 
     if (field == NULL)
         return;
-    const struct metric *first = metric; /* rows of one name share the help of the first */
+    const struct metric *first =
+        metric; /* rows of one name share the help of the first */
     while (*first->help == '\0')
         first--;
     put_head(writer, metric->name, type_name(metric->type), first->help);
@@ -230,10 +234,11 @@ put_health(struct writer *writer, const struct http_parts *parts)
     put(writer, "larder_stalled_threads %u\n", parts->stalled(parts->context));
 }
 
-/* ---- Histograms ----------------------------------------------------------------------- */
+/* ---- Histograms -----------------------------------------------------------------------
+ */
 
-/* Bounds are powers of two, which the histograms have as theirs: from a microsecond, about,
- * to eight seconds. */
+/* Bounds are powers of two, which the histograms have as theirs: from a microsecond,
+ * about, to eight seconds. */
 #define BOUND_BIT_MIN 10u
 #define BOUND_BIT_MAX 33u
 
@@ -273,8 +278,7 @@ put_latency(struct writer *writer, struct admin *admin)
         "From the arrival of a command to its reply's, of the commands that are timed "
         "(-o latency_sample).");
     for (unsigned id = 0; id < LATENCY_CLASS_COUNT; id++)
-        put_histogram(
-            writer, latency_name((enum latency_class)id), &counts->classes[id]);
+        put_histogram(writer, latency_name((enum latency_class)id), &counts->classes[id]);
     free(counts);
 }
 

@@ -3,8 +3,8 @@
  * metrics.h - the answer of /metrics.
  *
  * The names, labels and meanings are those of prometheus/memcached_exporter, so that
- * dashboards and alerts made for it go on working; larder_... are Larder's own. Two forms:
- * Prometheus' text format 0.0.4 and OpenMetrics 1.0.0.
+ * dashboards and alerts made for it go on working; larder_... are Larder's own. Two
+ * forms: Prometheus' text format 0.0.4 and OpenMetrics 1.0.0.
  */
 #ifndef LARDER_HTTP_METRICS_H
 #define LARDER_HTTP_METRICS_H
