@@ -35,16 +35,38 @@ EXTRA_DIST += \
 	doc/statistics.md
 TESTS += scripts/check-layers
 
-# The unit file: paths are filled in by make, not by configure, because bindir may contain
+# The units: paths are filled in by make, not by configure, because bindir may contain
 # other variables.
-scripts/systemd/larder.service: scripts/systemd/larder.service.in Makefile
+confdir = $(sysconfdir)/larder
+UNITS = scripts/systemd/larder.service scripts/systemd/larder@.service \
+	scripts/systemd/larder-activated.service
+$(UNITS): Makefile
 	$(AM_V_GEN)$(MKDIR_P) scripts/systemd && \
-	sed 's|@bindir[@]|$(bindir)|' $(srcdir)/scripts/systemd/larder.service.in >$@.tmp && \
+	sed 's|@bindir[@]|$(bindir)|; s|@confdir[@]|$(confdir)|' $(srcdir)/$@.in >$@.tmp && \
 	mv $@.tmp $@
-EXTRA_DIST += scripts/systemd/larder.service.in
-CLEANFILES += scripts/systemd/larder.service
-all-local: scripts/systemd/larder.service
+scripts/systemd/larder.service: $(srcdir)/scripts/systemd/larder.service.in
+scripts/systemd/larder@.service: $(srcdir)/scripts/systemd/larder@.service.in
+scripts/systemd/larder-activated.service: $(srcdir)/scripts/systemd/larder-activated.service.in
+EXTRA_DIST += \
+	scripts/systemd/larder.service.in \
+	scripts/systemd/larder@.service.in \
+	scripts/systemd/larder-activated.service.in
+CLEANFILES += $(UNITS)
+all-local: $(UNITS)
 if SYSTEMD_UNITS
-systemdsystemunit_DATA = scripts/systemd/larder.service
+systemdsystemunit_DATA = $(UNITS)
+dist_systemdsystemunit_DATA = scripts/systemd/larder.socket
+else
+EXTRA_DIST += scripts/systemd/larder.socket
 endif
+
+# The configuration is the operator's: it is installed where there is none.
+EXTRA_DIST += packaging/larder.conf packaging/larder.sysusers
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(confdir)'
+	test -e '$(DESTDIR)$(confdir)/larder.conf' || \
+	$(INSTALL_DATA) $(srcdir)/packaging/larder.conf '$(DESTDIR)$(confdir)/larder.conf'
+uninstall-local:
+	-cmp -s $(srcdir)/packaging/larder.conf '$(DESTDIR)$(confdir)/larder.conf' && \
+	rm -f '$(DESTDIR)$(confdir)/larder.conf' && rmdir '$(DESTDIR)$(confdir)'
 dist_man_MANS += doc/larder.1

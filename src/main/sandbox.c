@@ -84,6 +84,11 @@ sandbox_drop_capabilities(const struct sandbox_needs *needs)
         prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     kept &= data[0].permitted;
+    /* A unit that leaves none may also refuse capset(). */
+    if (data[0].permitted == kept && data[1].permitted == 0 &&
+        data[0].effective == kept && data[1].effective == 0 &&
+        data[0].inheritable == 0 && data[1].inheritable == 0)
+        return 0;
     memset(data, 0, sizeof data);
     data[0].effective = data[0].permitted = kept;
     return syscall(SYS_capset, &head, data) == 0 ? 0 : -errno;
