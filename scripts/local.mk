@@ -70,3 +70,10 @@ uninstall-local:
 	-cmp -s $(srcdir)/packaging/larder.conf '$(DESTDIR)$(confdir)/larder.conf' && \
 	rm -f '$(DESTDIR)$(confdir)/larder.conf' && rmdir '$(DESTDIR)$(confdir)'
 dist_man_MANS += doc/larder.1
+
+# larderctl's page, and completion of its command line where the shells look for it.
+dist_man_MANS += doc/larderctl.1
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = scripts/completion/larderctl
+zshcompletiondir = $(datadir)/zsh/site-functions
+dist_zshcompletion_DATA = scripts/completion/_larderctl

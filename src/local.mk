@@ -161,3 +161,36 @@ bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
 larder_LDADD = libmain.a libhttp.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
 	$(HTTP_LIBS) $(EVENT_LIBS) $(XXHASH_LIBS) $(TLS_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)
+
+# larderctl is a client: of the server's libraries it knows base only.
+noinst_LIBRARIES += libctl.a
+libctl_a_SOURCES = \
+	src/ctl/args.c src/ctl/args.h \
+	src/ctl/ask.c src/ctl/ask.h \
+	src/ctl/classes.c src/ctl/classes.h \
+	src/ctl/complain.c \
+	src/ctl/ctl.h \
+	src/ctl/dump.c src/ctl/dump.h \
+	src/ctl/json.c src/ctl/json.h \
+	src/ctl/link.c src/ctl/link.h \
+	src/ctl/load.c src/ctl/load.h \
+	src/ctl/login.c src/ctl/login.h \
+	src/ctl/output.c src/ctl/output.h \
+	src/ctl/page.c src/ctl/page.h \
+	src/ctl/ping.c src/ctl/ping.h \
+	src/ctl/progress.c src/ctl/progress.h \
+	src/ctl/record.c src/ctl/record.h \
+	src/ctl/report.c src/ctl/report.h \
+	src/ctl/sample.c src/ctl/sample.h \
+	src/ctl/screen.c src/ctl/screen.h \
+	src/ctl/server.c src/ctl/server.h \
+	src/ctl/show.c src/ctl/show.h \
+	src/ctl/source.c src/ctl/source.h \
+	src/ctl/stats.c src/ctl/stats.h \
+	src/ctl/tls.c src/ctl/tls.h \
+	src/ctl/top.c src/ctl/top.h \
+	src/ctl/watch.c src/ctl/watch.h
+libctl_a_CPPFLAGS = $(AM_CPPFLAGS) $(TLS_CFLAGS) $(NCURSES_CFLAGS)
+bin_PROGRAMS += larderctl
+larderctl_SOURCES = src/ctl/main.c
+larderctl_LDADD = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS)
