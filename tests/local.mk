@@ -126,8 +126,6 @@ wire_tests = \
 	tests/wire/check_auth.py \
 	tests/wire/check_sandbox.py \
 	tests/wire/check_history.py \
-	tests/wire/check_sandbox.py \
-	tests/wire/check_history.py \
 	tests/wire/check_binary.py \
 	tests/wire/check_parsers.py \
 	tests/wire/check_counts.py \
@@ -265,15 +263,6 @@ TESTS += tests/fuzz/fuzz_session
 EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
 tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
-
-# store: an attack on the index
-if HAVE_CHECK
-check_PROGRAMS += tests/store/check_flood
-TESTS += tests/store/check_flood
-endif
-tests_store_check_flood_SOURCES = tests/store/check_flood.c
-tests_store_check_flood_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 
 # store: an attack on the index
 if HAVE_CHECK
