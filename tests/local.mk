@@ -113,6 +113,8 @@ AM_TESTS_ENVIRONMENT = LARDER='$(abs_builddir)/larder'; export LARDER; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 wire_tests = \
 	tests/wire/check_wire.py \
+	tests/wire/check_tls.py \
+	tests/wire/check_tls_bytes.py \
 	tests/wire/check_matrix.py \
 	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
@@ -141,6 +143,7 @@ wire_tests = \
 TESTS += $(wire_tests)
 EXTRA_DIST += $(wire_tests) \
 	tests/wire/server.py \
+	tests/wire/certificates.py \
 	tests/wire/cases/README.md \
 	tests/wire/packets.py \
 	tests/wire/cases/admin.txt \

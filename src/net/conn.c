@@ -237,6 +237,13 @@ flush(struct conn *conn)
 
 /* ---- TLS ----------------------------------------------------------------------------- */
 
+static void
+tls_failed(const struct conn *conn, counter *errors, const char *why)
+{
+    log_line(LOG_CLIENT, "<%d TLS: %s", conn->fd, why);
+    counter_add(errors, 1);
+}
+
 /*
  * What a call of tls_stream.h has left: waits for what it wants or closes the connection,
  * which is counted in `errors` if the client is to blame. `waited`: the event waits for
@@ -257,8 +264,7 @@ settle_tls(struct conn *conn, enum tls_result result, bool waited, counter *erro
         ok = waited || arm(conn, EV_WRITE);
         break;
     case TLS_BROKEN:
-        log_line(LOG_CLIENT, "<%d TLS: %s", conn->fd, why);
-        counter_add(errors, 1);
+        tls_failed(conn, errors, why);
         ok = false;
         break;
     case TLS_END:
@@ -312,6 +318,8 @@ read_tls(struct conn *conn, const struct iovec *iov, unsigned n)
 
     enum tls_result result = tls_stream_read(conn->stream, iov, n, &got, why);
     counter *errors = &conn->worker->counters.ssl_proto_errors;
+    if (result == TLS_DONE && conn->stream->broken) /* the next call finds only the end */
+        tls_failed(conn, errors, why);
     return settle_tls(conn, result, waited, errors, why) ? got : 0;
 }
 

@@ -133,8 +133,8 @@ tls_stream_read(struct tls_stream *stream, const struct iovec *iov, unsigned n,
 
     *got_out = 0;
     *why = '\0';
-    if (stream->broken) /* found behind what the call before has given */
-        return TLS_BROKEN;
+    if (stream->broken) /* as the call before has said */
+        return TLS_END;
     stream->control = 0;
     for (unsigned i = 0; i < n; i++) {
         char *at = iov[i].iov_base;
@@ -153,7 +153,7 @@ tls_stream_read(struct tls_stream *stream, const struct iovec *iov, unsigned n,
             if (rc != 1) {
                 enum tls_result result = failure(stream, rc, why);
                 if (got > 0)
-                    goto done; /* the next call finds it again */
+                    goto done; /* the next call finds it again, or the stream is broken */
                 stream->for_write = result == TLS_WANTS_WRITE;
                 return result;
             }

@@ -47,7 +47,8 @@ bool tls_stream_resumed(const struct tls_stream *stream);
 void tls_stream_describe(const struct tls_stream *stream, char *to, size_t size);
 
 /* Fills the `n` places in their order as far as there is data, *got_out bytes in all, more
- * than 0 with TLS_DONE and none otherwise. */
+ * than 0 with TLS_DONE and none otherwise. If the stream is `broken` behind them, `why` says
+ * so with TLS_DONE. */
 enum tls_result tls_stream_read(struct tls_stream *stream, const struct iovec *iov,
     unsigned n, size_t *got_out, char why[TLS_WHY_MAX]);
 

@@ -6,6 +6,7 @@ What it protects: a client that sends a silent store and its next command in one
 must never find a stray line between the replies it waits for.
 """
 import os
+import ssl
 import sys
 import time
 import unittest
@@ -13,6 +14,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "wire"))
 import server as srv  # noqa: E402
+from certificates import Certificates, has_tls  # noqa: E402
 
 try:
     from pymemcache.client.base import Client
@@ -22,6 +24,8 @@ except ImportError as missing:
 
 
 class Pymemcache(unittest.TestCase):
+    tls = None  # an ssl.SSLContext
+
     @classmethod
     def setUpClass(cls):
         cls.server = srv.Server("-m", "64")
@@ -33,7 +37,7 @@ class Pymemcache(unittest.TestCase):
 
     def setUp(self):
         self.client = Client(("127.0.0.1", self.server.port), timeout=srv.REPLY_SECONDS,
-                             no_delay=True)
+                             no_delay=True, tls_context=self.tls)
         self.client.flush_all(noreply=False)
 
     def tearDown(self):
@@ -111,6 +115,32 @@ class Pymemcache(unittest.TestCase):
         self.assertEqual(client.get("k"), b"v")
         client.flush_all()
         self.assertIsNone(client.get("k"))
+
+
+@unittest.skipUnless(has_tls(), "built without TLS")
+class OverTls(Pymemcache):
+    """All of it again."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.certs = Certificates()
+        cls.certs.authority("ca")
+        cls.certs.make("server", "ca")
+        cls.tls = cls.certs.client()
+        cls.server = cls.certs.start("-m", "64")
+        cls.server.__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.certs.remove()
+
+    def test_a_server_of_another_authority_is_not_trusted(self):
+        self.certs.authority("other-ca")
+        client = Client(("127.0.0.1", self.server.port), timeout=srv.REPLY_SECONDS,
+                        tls_context=self.certs.client(ca="other-ca"))
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            client.get("k")
 
 
 if __name__ == "__main__":

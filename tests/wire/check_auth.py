@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import packets  # noqa: E402
 import server as srv  # noqa: E402
+from certificates import Certificates, has_tls  # noqa: E402
 
 BINARY_HELLO = (packets.request("version"), b"\x81\x0b")
 TOKEN_HELLO = (b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n")
@@ -35,7 +36,7 @@ TEXT = [b"version", b"get key", b"gets key", b"gat 0 key", b"gats 0 key", b"dele
         b"add key 0 0 1", b"replace key 0 0 1", b"append key 0 0 1", b"prepend key 0 0 1",
         b"cas key 0 0 1 1", b"set key 0 0 x"]
 META = [b"mg key v", b"ms key 1", b"md key", b"ma key", b"me key", b"mn    "]
-CLIENTS = {"tcp": socket.AF_INET, "unix": socket.AF_UNIX}
+LISTENERS = ("tcp", "tls", "unix")
 
 
 def has_sasl():
@@ -100,6 +101,18 @@ class UnixServer(srv.Server):
         raise srv.Failure("the server does not answer: " + self.stderr())
 
 
+def setUpModule():
+    global certs, listeners
+    certs = Certificates()
+    certs.authority("ca")
+    certs.make("server", "ca")
+    listeners = [name for name in LISTENERS if name != "tls" or has_tls()]
+
+
+def tearDownModule():
+    certs.remove()
+
+
 class Matrix(Files):
     """Listener x protocol x way to log in x command."""
 
@@ -108,6 +121,8 @@ class Matrix(Files):
         more = {"none": {}, "-Y": {"hello": TOKEN_HELLO},
                 "-S": {"hello": BINARY_HELLO, "env": self.env}}[auth]
         options = options + ["-A"]
+        if listener == "tls":
+            return certs.start(*options, **more)
         if listener == "unix":
             return UnixServer(os.path.join(self.directory, "socket"), *options, **more)
         return srv.Server(*options, **more)
@@ -159,7 +174,7 @@ class Matrix(Files):
         self.assertEqual(stats["auth_cmds"], "1")
 
     def test_nothing_is_answered_before_a_login(self):
-        for listener in CLIENTS:
+        for listener in listeners:
             for auth in ("-Y", "-S"):
                 if auth == "-S" and not has_sasl():
                     continue
@@ -170,7 +185,7 @@ class Matrix(Files):
                     self.nothing_happened(server, auth)
 
     def test_without_a_password_file_everybody_is_answered(self):
-        for listener in CLIENTS:
+        for listener in listeners:
             with self.subTest(listener=listener), self.server(listener, "none") as server:
                 with server.connect() as talk:
                     talk.ask(b"get key\r\n", b"END\r\n")

@@ -251,6 +251,8 @@ class Player:
                         pending.pop(0)
                         if pending and self.size_of:
                             time.sleep(0.0002)  # or the kernel joins them again
+            except BlockingIOError:
+                pass  # what came was TLS's own
             except ConnectionError:
                 return got, match(parts, got, self.seen)
 
@@ -332,6 +334,8 @@ def main():
         os.environ.setdefault("PEER", "1")
     begin = time.monotonic()
     extra = set(filter(None, args.extra.split(",")))
+    if srv.TLS_DIRECTORY is None:
+        extra.add("plain")
 
     groups = [group for path in sorted(glob.glob(os.path.join(HERE, "cases", "*.txt")))
               for group in load(path)]

@@ -16,6 +16,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -65,15 +66,51 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class TlsSocket(ssl.SSLSocket):
+    """One whose recv() and send() without waiting fail as a plain socket's do."""
+
+    def recv(self, *args):
+        try:
+            return super().recv(*args)
+        except ssl.SSLWantReadError as error:
+            raise BlockingIOError("nothing yet") from error
+
+    def send(self, *args):
+        try:
+            return super().send(*args)
+        except ssl.SSLWantWriteError as error:
+            raise BlockingIOError("no room yet") from error
+
+
 class Failure(AssertionError):
     """The server did not do what it must."""
 
 
-class Server:
-    """A running server on a port of its own at 127.0.0.1."""
+# With LARDER_WIRE_TLS a directory that holds ca.pem, server.pem and server.key, all servers
+# are started with TLS and spoken to by it: how check_tls.py plays the tests of the others.
+TLS_DIRECTORY = os.environ.get("LARDER_WIRE_TLS")
 
-    def __init__(self, *options, env=None, hello=None):
-        self.options = [str(option) for option in options]
+
+def tls_options():
+    if TLS_DIRECTORY is None:
+        return []
+    return ["-Z", "-o", "ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key"
+            % (TLS_DIRECTORY, TLS_DIRECTORY)]
+
+
+def tls_context():
+    if TLS_DIRECTORY is None:
+        return None
+    return ssl.create_default_context(cafile=TLS_DIRECTORY + "/ca.pem")
+
+
+class Server:
+    """A running server on a port of its own at 127.0.0.1. With an ssl.SSLContext it is spoken
+    to by TLS, for which the options are to ask."""
+
+    def __init__(self, *options, env=None, hello=None, context=None):
+        self.options = [*tls_options(), *[str(option) for option in options]]
+        self.context = context or tls_context()
         self.env = dict(os.environ, **(env or {}))
         # What shows that it serves: what to say, and how the answer begins.
         self.hello = hello or (b"version\r\n", b"VERSION ")
@@ -117,9 +154,9 @@ class Server:
                 raise Failure("the server ended with %d: %s"
                               % (self.process.returncode, self.stderr()))
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                    probe.sendall(self.hello[0])
-                    if probe.recv(64).startswith(self.hello[1]):
+                with self.connect(seconds=1) as probe:
+                    probe.send(self.hello[0])
+                    if (probe.more() or b"").startswith(self.hello[1]):
                         return True
             except OSError:
                 pass
@@ -163,7 +200,7 @@ class Server:
             raise Failure("the server ended with %d: %s" % (status, self.stderr()))
 
     def connect(self, **options):
-        return Talk(self.port, **options)
+        return Talk(self.port, **{"context": self.context, **options})
 
     def ask(self, line, end=b"END\r\n"):
         """Sends one line over a connection of its own; the reply up to `end`."""
@@ -186,7 +223,7 @@ class Server:
 class Talk:
     """One connection. Nothing here waits for longer than `seconds`."""
 
-    def __init__(self, port, seconds=REPLY_SECONDS, receive_buffer=None):
+    def __init__(self, port, seconds=REPLY_SECONDS, receive_buffer=None, context=None):
         self.seconds = seconds
         self.unread = b""
         self.socket = socket.socket()
@@ -195,6 +232,15 @@ class Talk:
         self.socket.settimeout(seconds)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = context or tls_context()
+        if context is not None:
+            raw = self.socket
+            context.sslsocket_class = TlsSocket
+            try:
+                self.socket = context.wrap_socket(raw, server_hostname="127.0.0.1")
+            except BaseException:
+                raw.close()
+                raise
 
     def __enter__(self):
         return self
@@ -213,10 +259,14 @@ class Talk:
 
     def send(self, data):
         self.socket.settimeout(self.seconds)
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise BrokenPipeError("closed by the server") from error
 
     def half_close(self):
-        self.socket.shutdown(socket.SHUT_WR)
+        # Not SSLSocket's, which would end TLS in both directions.
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def more(self, seconds=None):
         """Whatever comes next: bytes, b"" at the end, None if nothing came in time."""
@@ -225,7 +275,7 @@ class Talk:
             return self.socket.recv(1 << 18)
         except (socket.timeout, BlockingIOError):
             return None
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             return b""
 
     def until(self, end):
