@@ -2,9 +2,12 @@
 
 # base/num, base/counters
 if HAVE_CHECK
-check_PROGRAMS += tests/base/check_num
-TESTS += tests/base/check_num
+check_PROGRAMS += tests/base/check_memlimit tests/base/check_num
+TESTS += tests/base/check_memlimit tests/base/check_num
 endif
+tests_base_check_memlimit_SOURCES = tests/base/check_memlimit.c
+tests_base_check_memlimit_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_memlimit_LDADD = libbase.a $(CHECK_LIBS)
 tests_base_check_num_SOURCES = tests/base/check_num.c
 tests_base_check_num_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
@@ -118,6 +121,7 @@ wire_tests = \
 	tests/wire/check_matrix.py \
 	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
+	tests/wire/check_memory.py \
 	tests/wire/check_cli.py \
 	tests/wire/check_ctl.py \
 	tests/wire/check_config.py \
@@ -133,16 +137,22 @@ wire_tests = \
 	tests/wire/check_counts.py \
 	tests/wire/check_random.py \
 	tests/wire/check_churn.py \
+	tests/wire/check_http.py \
+	tests/wire/check_metrics.py \
+	tests/wire/check_page.py \
 	tests/wire/check_udp.py \
 	tests/clients/check_binary_clients.py \
 	tests/clients/check_django.py \
 	tests/clients/check_libmemcached.sh \
 	tests/clients/check_memcache.py \
 	tests/clients/check_memccapable.sh \
-	tests/clients/check_pymemcache.py
+	tests/clients/check_pymemcache.py \
+	tests/clients/check_scaling.py
 TESTS += $(wire_tests)
 EXTRA_DIST += $(wire_tests) \
 	tests/wire/server.py \
+	tests/wire/browser.py \
+	tests/wire/endpoint.py \
 	tests/wire/certificates.py \
 	tests/wire/cases/README.md \
 	tests/wire/packets.py \
@@ -183,8 +193,8 @@ LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
 if HAVE_CHECK
 STORE_TESTS = tests/store/check_arith tests/store/check_chain tests/store/check_evict \
 	tests/store/check_growth tests/store/check_meta tests/store/check_model \
-	tests/store/check_slab tests/store/check_sweep tests/store/check_table \
-	tests/store/check_threads tests/store/check_walk
+	tests/store/check_policy tests/store/check_slab tests/store/check_sweep \
+	tests/store/check_table tests/store/check_threads tests/store/check_walk
 check_PROGRAMS += $(STORE_TESTS)
 TESTS += $(STORE_TESTS)
 endif
@@ -200,6 +210,9 @@ tests_store_check_evict_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_growth_SOURCES = tests/store/check_growth.c tests/store/store_kit.h
 tests_store_check_growth_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_growth_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_policy_SOURCES = tests/store/check_policy.c tests/store/store_kit.h
+tests_store_check_policy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_policy_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_slab_SOURCES = tests/store/check_slab.c tests/store/store_kit.h
 tests_store_check_slab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_slab_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
@@ -287,12 +300,16 @@ tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIB
 
 # ctl
 if HAVE_CHECK
-check_PROGRAMS += tests/ctl/check_parsers
-TESTS += tests/ctl/check_parsers
+check_PROGRAMS += tests/ctl/check_parsers tests/ctl/check_top
+TESTS += tests/ctl/check_parsers tests/ctl/check_top
 endif
 tests_ctl_check_parsers_SOURCES = tests/ctl/check_parsers.c
 tests_ctl_check_parsers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_ctl_check_parsers_LDADD = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS) $(CHECK_LIBS)
+ctl_test_libs = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS) -lm $(CHECK_LIBS)
+tests_ctl_check_parsers_LDADD = $(ctl_test_libs)
+tests_ctl_check_top_SOURCES = tests/ctl/check_top.c
+tests_ctl_check_top_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_ctl_check_top_LDADD = $(ctl_test_libs)
 
 # http
 if HAVE_CHECK

@@ -46,11 +46,11 @@ crowd_enter(struct crowd *crowd, struct event_base *base)
 }
 
 void
-crowd_asked(struct crowd *crowd, struct bufferevent *stream)
+crowd_asked(struct crowd *crowd, struct bufferevent *stream, bool another)
 {
     for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++)
         if (crowd->places[i].stream == stream)
-            crowd->places[i].due = clock_micros() + PATIENCE_US;
+            crowd->places[i].due = clock_micros() + (another ? PATIENCE_US : 0);
 }
 
 static void

@@ -32,8 +32,9 @@ struct crowd {
  * of memory. */
 struct bufferevent *crowd_enter(struct crowd *crowd, struct event_base *base);
 
-/* A request of this stream has been answered: it has time for another. */
-void crowd_asked(struct crowd *crowd, struct bufferevent *stream);
+/* A request of this stream is being answered: it has time for another, or with the next
+ * sweep no more. */
+void crowd_asked(struct crowd *crowd, struct bufferevent *stream, bool another);
 
 /* Gives places of ended connections back and ends those that are overdue. */
 void crowd_sweep(struct crowd *crowd);

@@ -335,8 +335,10 @@ on_request(struct evhttp_request *request, void *context)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
     const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
 
+    /* evhttp keeps the connection of a CONNECT for what is to come through it. */
     if (connection != NULL)
-        crowd_asked(&http->crowd, evhttp_connection_get_bufferevent(connection));
+        crowd_asked(&http->crowd, evhttp_connection_get_bufferevent(connection),
+            method != EVHTTP_REQ_CONNECT);
     set_headers(request);
     if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
         set_header(request, "Allow", "GET, HEAD");

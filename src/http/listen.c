@@ -13,7 +13,7 @@
 #include "http/http.h"
 
 #define LISTEN_DEFAULT "127.0.0.1"
-#define BACKLOG        16
+#define BACKLOG        128
 
 static int
 complain(const char *where, const char *why)
