@@ -11,6 +11,7 @@ libbase_a_SOURCES = \
 	src/base/counters.c src/base/counters.def src/base/counters.h \
 	src/base/hash.c src/base/hash.h \
 	src/base/hotkeys.c src/base/hotkeys.h \
+	src/base/journal.c src/base/journal.h \
 	src/base/latency.c src/base/latency.h \
 	src/base/lock.h \
 	src/base/log.c src/base/log.h \
@@ -26,6 +27,7 @@ libbase_a_SOURCES = \
 	src/base/options.c src/base/options.h \
 	src/base/outbox.h \
 	src/base/racy.h \
+	src/base/ring.h \
 	src/base/sample.h \
 	src/base/service.h \
 	src/base/slice.h \
@@ -114,6 +116,8 @@ libadmin_a_SOURCES = \
 	src/admin/traffic.c \
 	src/admin/tunables.c src/admin/tunables.h \
 	src/admin/view.c src/admin/view.h \
+	src/admin/watch.c src/admin/watch.h \
+	src/admin/watch_line.c src/admin/watch_line.h \
 	src/admin/words.c src/admin/words.h
 libhttp_a_SOURCES = \
 	src/http/crowd.c src/http/crowd.h \

@@ -23,6 +23,14 @@ admin_create(const struct admin_parts *parts)
         free(admin);
         return NULL;
     }
+    if (parts->journal != NULL) {
+        admin->watch = watch_create(parts->journal, parts->options->watcher_logbuf_size);
+        if (admin->watch == NULL) {
+            prefix_destroy(admin->prefixes);
+            free(admin);
+            return NULL;
+        }
+    }
     tunables_init(&admin->tunables, parts->options);
     baseline_init(&admin->baseline);
     atomic_init(&admin->histograms, 0);
@@ -33,6 +41,8 @@ void
 admin_destroy(struct admin *admin)
 {
     assert(atomic_load(&admin->histograms) == 0);
+    if (admin->watch != NULL)
+        watch_destroy(admin->watch);
     baseline_fini(&admin->baseline);
     prefix_destroy(admin->prefixes);
     free(admin);
@@ -43,6 +53,12 @@ admin_update(struct admin *admin, const struct options *options)
 {
     TUNABLE_SET(&admin->tunables, verbosity, (unsigned)options->verbose);
     TUNABLE_SET(&admin->tunables, idle_timeout, (uint32_t)options->idle_timeout);
+}
+
+int
+admin_start(struct admin *admin)
+{
+    return admin->watch == NULL ? 0 : watch_start(admin->watch);
 }
 
 void
@@ -136,7 +152,7 @@ run(void *context, const struct admin_request *request, struct outbox *out,
         control_shutdown(&ask);
         break;
     case ADMIN_WATCH:
-        control_watch(&ask);
+        watch_run(&ask);
         break;
     case ADMIN_REFRESH_CERTS:
         control_refresh_certs(&ask);

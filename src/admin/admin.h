@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/hotkeys.h"
+#include "base/journal.h"
 #include "base/latency.h"
 #include "base/options.h"
 #include "cmd/admin_hook.h"
@@ -59,6 +60,7 @@ struct admin_parts {
     const struct clock *clock;
     const char *version;           /* "1.6.45-larder1.0.0" */
     const char *libevent_version;
+    struct journal *journal;       /* what `watch` shows; NULL: nothing can be watched */
     const char *sandbox; /* layers in force; set before the first thread starts */
 
     void *context; /* given to the functions; any worker may call them, at any time */
@@ -90,6 +92,9 @@ struct admin;
 /* Keeps a copy of `parts`. NULL: out of memory. The caller owns it; nothing it points to
  * may go before it. */
 struct admin *admin_create(const struct admin_parts *parts);
+/* Starts the thread that serves those who `watch`, if there is a journal; admin_destroy()
+ * ends it. 0 or -errno. */
+int admin_start(struct admin *admin) __attribute__((warn_unused_result));
 /* No session may use its hook any more, no stream of it may be open. */
 void admin_destroy(struct admin *admin);
 

@@ -390,42 +390,6 @@ control_shutdown(struct ask *ask)
     }
 }
 
-static bool
-is_stream(const struct words *words, unsigned i)
-{
-    static const char *const STREAMS[] = {
-        "fetchers", "mutations", "deletions", "evictions", "connevents", "sysevents",
-        "rawcmds", "proxyreqs", "proxyevents", "proxyuser",
-    };
-
-    for (unsigned s = 0; s < sizeof STREAMS / sizeof STREAMS[0]; s++)
-        if (words_is(words, i, STREAMS[s]))
-            return true;
-    return false;
-}
-
-/* There are no log streams to attach to; the refusal is the one a memcached without room
- * for another watcher gives. */
-void
-control_watch(struct ask *ask)
-{
-    if (!ask->admin->parts.options->watch_allowed) {
-        ask_reply(ask, "CLIENT_ERROR watch commands not allowed");
-        return;
-    }
-    if (ask->request->pending) {
-        ask_reply(ask, "ERROR cannot pipeline other commands before watch");
-        return;
-    }
-    for (unsigned i = 0; i < ask->words.n; i++) {
-        if (!is_stream(&ask->words, i)) {
-            ask_reply(ask, "ERROR");
-            return;
-        }
-    }
-    ask_reply(ask, "WATCHER_FAILED failed to add log watcher");
-}
-
 void
 control_refresh_certs(struct ask *ask)
 {

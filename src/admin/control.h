@@ -17,7 +17,6 @@ void control_lru_crawler(struct ask *ask); /* lru_crawler enable|...|mgdump ... 
 void control_memlimit(struct ask *ask);    /* cache_memlimit <MiB> */
 void control_verbosity(struct ask *ask);   /* verbosity <n> */
 void control_shutdown(struct ask *ask);    /* shutdown [graceful] */
-void control_watch(struct ask *ask);       /* watch <stream>* */
 void control_refresh_certs(struct ask *ask);
 
 #endif

@@ -206,7 +206,7 @@ start(struct ask *ask, const struct dump *dump)
         return;
     }
     *copy = *dump;
-    copy->stream = (struct stream){ dump_fill, dump_close };
+    copy->stream = (struct stream){ .fill = dump_fill, .close = dump_close };
     copy->store = parts->store;
     copy->thread = ask->request->thread;
     copy->clock = parts->clock;
@@ -386,7 +386,7 @@ dump_prefix_field(struct ask *ask)
         ask_no_memory(ask);
         return;
     }
-    *field = (struct prefix_field){ { field_fill, field_close }, admin,
+    *field = (struct prefix_field){ { .fill = field_fill, .close = field_close }, admin,
         ask->request->form, ask->request->tag, len, 0, text };
     ask_stream(ask, &field->stream);
 }
@@ -405,6 +405,6 @@ dump_prefixes(struct ask *ask)
         ask_no_memory(ask);
         return;
     }
-    *dump = (struct prefix_dump){ { prefix_fill, dump_close }, ask->admin->prefixes, 0 };
+    *dump = (struct prefix_dump){ { .fill = prefix_fill, .close = dump_close }, ask->admin->prefixes, 0 };
     ask_stream(ask, &dump->stream);
 }

@@ -16,10 +16,13 @@ general_step(struct report *report, struct stat_sink *sink)
     uint32_t now = clock_seconds(parts->clock);
     struct figures figures;
     const struct figures *f = &figures;
+    struct watch_figures watch = { .watchers = 0 };
     struct rusage usage;
     int rc = getrusage(RUSAGE_SELF, &usage);
 
     assert(rc == 0);
+    if (report->admin->watch != NULL)
+        watch_figures(report->admin->watch, &watch);
     baseline_figures(&report->admin->baseline, parts, &figures);
 #define STAT(when, kind, name, value) \
     if (when) \

@@ -11,6 +11,7 @@
 #include "admin/baseline.h"
 #include "admin/prefix.h"
 #include "admin/tunables.h"
+#include "admin/watch.h"
 #include "admin/words.h"
 
 struct admin {
@@ -18,6 +19,7 @@ struct admin {
     struct tunables tunables;
     struct baseline baseline;
     struct prefix_table *prefixes;
+    struct watch *watch; /* NULL: nothing can be watched */
     _Atomic unsigned histograms; /* reports under way that need memory of their own */
 };
 #define HISTOGRAMS_MAX 8u

@@ -62,7 +62,7 @@ report_start_with(struct ask *ask, report_step_fn step, void *state,
 {
     struct report *report = malloc(sizeof *report);
     struct report made = {
-        .stream = { report_fill, report_close },
+        .stream = { .fill = report_fill, .close = report_close },
         .admin = ask->admin,
         .thread = ask->request->thread,
         .form = ask->request->form,

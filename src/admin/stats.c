@@ -9,6 +9,8 @@ reset(struct ask *ask)
 {
     baseline_reset(&ask->admin->baseline, &ask->admin->parts);
     prefix_reset(ask->admin->prefixes);
+    if (ask->admin->watch != NULL)
+        watch_reset(ask->admin->watch);
     if (ask->admin->parts.hotkeys_reset != NULL)
         ask->admin->parts.hotkeys_reset(ask->admin->parts.context);
     ask_done(ask, "RESET");

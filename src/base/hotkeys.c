@@ -14,9 +14,11 @@
 
 #include "base/assert.h"
 
+/* What a search looks at lies together; keys[].count is for readers. */
 struct table {
     unsigned used;
     uint64_t hashes[HOTKEYS_TABLE];
+    uint64_t counts[HOTKEYS_TABLE];
     struct hot_key keys[HOTKEYS_TABLE];
 };
 
@@ -56,43 +58,33 @@ hotkeys_destroy(struct hotkeys *hotkeys)
 }
 
 static bool
-is_key(const struct table *table, unsigned i, struct slice key, uint64_t hash)
+is_key(const struct table *table, unsigned i, struct slice key)
 {
-    const struct hot_key *entry = &table->keys[i];
-
-    return table->hashes[i] == hash && slice_equal(key, slice_of(entry->key, entry->len));
-}
-
-static unsigned
-least_of(const struct table *table)
-{
-    unsigned least = 0;
-
-    for (unsigned i = 1; i < table->used; i++)
-        if (table->keys[i].count < table->keys[least].count)
-            least = i;
-    return least;
+    return slice_equal(key, slice_of(table->keys[i].key, table->keys[i].len));
 }
 
 static void
 count(struct table *table, struct slice key, uint64_t hash, uint64_t n)
 {
+    unsigned i, least = 0;
     struct hot_key *entry;
-    unsigned i;
 
     if (n == 0)
         return;
     for (i = 0; i < table->used; i++) {
-        if (is_key(table, i, key, hash)) {
-            table->keys[i].count += n;
+        if (table->hashes[i] == hash && is_key(table, i, key)) {
+            table->counts[i] += n;
             return;
         }
+        if (table->counts[i] < table->counts[least])
+            least = i;
     }
-    i = table->used < HOTKEYS_TABLE ? table->used++ : least_of(table);
-    entry = &table->keys[i];
-    table->hashes[i] = hash;
-    entry->error = entry->count;
-    entry->count += n;
+    if (table->used < HOTKEYS_TABLE)
+        least = table->used++;
+    entry = &table->keys[least];
+    table->hashes[least] = hash;
+    entry->error = table->counts[least];
+    table->counts[least] += n;
     entry->len = (uint8_t)key.len;
     memcpy(entry->key, key.data, key.len);
 }
@@ -179,10 +171,12 @@ merge_window(struct hotkeys_merge *merge, const struct window *window, uint32_t 
         const struct table *table = &window->tables[by];
 
         assert(merge->n[by] + table->used <= merge->max);
-        if (table->used > 0)
-            memcpy(merge->keys[by] + merge->n[by], table->keys,
-                table->used * sizeof *table->keys);
-        merge->n[by] += table->used;
+        for (unsigned i = 0; i < table->used; i++) {
+            struct hot_key *key = &merge->keys[by][merge->n[by]++];
+
+            *key = table->keys[i];
+            key->count = table->counts[i];
+        }
     }
 }
 

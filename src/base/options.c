@@ -54,7 +54,7 @@ options_init(struct options *options)
         .udp_amplification = 3,
         .partial_timeout = 30,
         .latency_sample = 16,
-        .hotkeys_sample = 64,
+        .hotkeys_sample = 256,
         .sandbox = SANDBOX_ON,
         .slab_chunk_max = 512u << 10,
         .ssl_keyformat = 1,

@@ -30,7 +30,7 @@
 enum service_next {
     SERVICE_READ,  /* nothing more to do until more input arrives */
     SERVICE_AGAIN, /* budget used up: call took() again later with the unused bytes */
-    SERVICE_WAIT,  /* as AGAIN, but nothing will have changed for some milliseconds */
+    SERVICE_WAIT,  /* as AGAIN, but not before peer->wake() was called */
     SERVICE_DRAIN, /* outbox full: call took() again (also with no bytes) once it is sent */
     SERVICE_CLOSE, /* send what is in the outbox, then close */
 };
@@ -44,6 +44,11 @@ struct peer {
     bool datagram;          /* UDP: the session ends with its datagram */
     uint16_t listener;      /* index of the listener it came through */
     uint8_t protocol;       /* enum protocol_choice: what is spoken there */
+    /* Any thread may call wake(wake_handle), from open() until close() begins, to have
+     * took() called soon by the session's worker, perhaps without new input. Both stay the
+     * same; the function is the same for all sessions of a lane. */
+    void (*wake)(void *handle);
+    void *wake_handle;
 };
 
 /* What a connection is doing, for display. */

@@ -19,6 +19,9 @@ struct stream {
     bool (*fill)(struct stream *stream, struct outbox *out);
     /* Frees the stream, at its end or before. */
     void (*close)(struct stream *stream);
+    /* What it adds comes from elsewhere: when it has added nothing, it need not be asked
+     * again before the session was woken. Input is dropped meanwhile. */
+    bool live;
 };
 
 #endif

@@ -49,6 +49,9 @@ struct admin_request {
     int fd;              /* of the connection that asks; for display */
     uint32_t now;        /* clock_seconds() */
     struct store_thread *thread; /* of the worker that runs this */
+    /* Calls the session back for a stream that is live, until its close(). */
+    void (*wake)(void *handle);
+    void *wake_handle;
 };
 
 /* Why a request with a form was not answered; nothing was written then. */

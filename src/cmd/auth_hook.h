@@ -24,7 +24,7 @@ enum auth_result {
     AUTH_GOOD,
     AUTH_MORE,    /* the client has to answer *challenge_out */
     AUTH_BAD,     /* whatever the reason */
-    AUTH_PENDING, /* SASL: it takes time; ask poll() until it says something else */
+    AUTH_PENDING, /* SASL: it takes time; ask poll() when woken */
 };
 
 /* A SASL exchange, for as long as its connection. */
@@ -36,8 +36,10 @@ struct auth_hook {
     /* AUTH_BY_TOKEN: is this a user's password? Takes as long for any wrong one. */
     bool (*check)(void *context, struct slice user, struct slice password);
 
-    /* AUTH_BY_SASL. NULL: out of memory. */
-    struct auth_talk *(*open)(void *context);
+    /* AUTH_BY_SASL. NULL: out of memory. wake(wake_handle) is called, by any thread and not
+     * after close(), when what was pending is no longer. */
+    struct auth_talk *(*open)(
+        void *context, void (*wake)(void *handle), void *wake_handle);
     /* Also while something is pending. */
     void (*close)(struct auth_talk *talk);
     /* Names of the mechanisms, with blanks between; borrowed until the next call. */

@@ -127,7 +127,12 @@ execute_store(struct lane *lane, const struct command *command, uint64_t hash,
     if (result == STORE_NO_MEMORY)
         counter_add(&lane->counters.store_no_memory, 1);
     if (lane->notice != 0)
-        notice_set(lane, command->key, hash, command->value_len);
+        notice_set(lane,
+            &(struct notice_store){ .key = command->key, .hash = hash,
+                .word = notice_word(write.mode, is_swap(command)), .result = result,
+                .exptime = write.exptime, .slab_class = written.slab_class,
+                .value_len = result == STORE_OK ? written.value_len
+                                                : command->value_len });
     outcome->code = stored_code(result);
     outcome->cas = written.cas;
 }
@@ -145,6 +150,19 @@ remove_old(struct lane *lane, enum verb verb, struct slice key)
             false, 0, lane->now, &slab_class);
 }
 
+void
+execute_show_refused(struct lane *lane, enum verb verb, struct slice key,
+    enum store_result result, uint32_t value_len)
+{
+    struct command command = { .verb = verb };
+
+    if (lane->notice != 0)
+        notice_set(lane,
+            &(struct notice_store){ .key = key, .result = result,
+                .word = notice_word(mode_of(&command), is_swap(&command)),
+                .value_len = value_len });
+}
+
 bool
 execute_size_allowed(struct lane *lane, const struct command *command)
 {
@@ -152,6 +170,8 @@ execute_size_allowed(struct lane *lane, const struct command *command)
             command->value_len))
         return true;
     counter_add(&lane->counters.store_too_large, 1);
+    execute_show_refused(
+        lane, command->verb, command->key, STORE_TOO_LARGE, command->value_len);
     remove_old(lane, command->verb, command->key);
     return false;
 }
@@ -185,7 +205,8 @@ execute_arith(struct lane *lane, const struct command *command, uint64_t hash,
         store_arith(lane->store, lane->thread, &arith, lane->now, &summed);
 
     if (lane->notice != 0)
-        notice_use(lane, command->key, hash);
+        notice_use(lane, command->key, hash,
+            result != STORE_MISS && !summed.created, summed.slab_class);
     if (result == STORE_OK) {
         struct class_counters *of_class = class_of(lane, summed.slab_class);
 
@@ -212,11 +233,13 @@ execute_delete(struct lane *lane, const struct command *command, uint64_t hash,
     struct outcome *outcome)
 {
     uint8_t slab_class = 0;
+    uint32_t size = lane->notice != 0 ? notice_size(lane, command->key, hash) : 0;
     enum store_result result = store_delete(lane->store, lane->thread, command->key, hash,
         command->compare, expected(lane, command->cas), lane->now, &slab_class);
 
     if (lane->notice != 0)
-        notice_delete(lane, command->key, hash);
+        notice_delete(lane, command->key, hash, result == STORE_OK, "delete", slab_class,
+            size);
     if (result == STORE_OK) {
         counter_add(&lane->counters.delete_hits, 1);
         counter_add(&class_of(lane, slab_class)->delete_hits, 1);
@@ -239,10 +262,11 @@ execute_touch(struct lane *lane, const struct command *command, uint64_t hash,
         .exptime = execute_exptime(lane, command->exptime),
     };
     struct store_view view;
+    bool hit = execute_find(lane, &find, &view);
 
     if (lane->notice != 0)
-        notice_use(lane, command->key, hash);
-    if (execute_find(lane, &find, &view)) {
+        notice_use(lane, command->key, hash, hit, hit ? view.slab_class : 0);
+    if (hit) {
         counter_add(&lane->counters.touch_hits, 1);
         counter_add(&class_of(lane, view.slab_class)->touch_hits, 1);
         outcome->code = OUTCOME_TOUCHED;
@@ -319,7 +343,7 @@ execute_count_hit(struct lane *lane, const struct execute_find *find,
         counter_add(&of_class->get_hits, 1);
     }
     if (lane->notice != 0)
-        notice_get(lane, find->key, find->hash, true, view->value_len);
+        notice_get(lane, find->key, find->hash, true, view);
 }
 
 void
@@ -335,5 +359,5 @@ execute_count_miss(struct lane *lane, const struct execute_find *find,
     else if (view->miss == STORE_FLUSHED)
         counter_add(&counters->get_flushed, 1);
     if (lane->notice != 0)
-        notice_get(lane, find->key, find->hash, false, 0);
+        notice_get(lane, find->key, find->hash, false, view);
 }

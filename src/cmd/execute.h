@@ -38,6 +38,10 @@ void execute_count_store(struct lane *lane, bool compared, enum store_result res
  * a `set` or `ms` has removed the old value already. */
 bool execute_size_allowed(struct lane *lane, const struct command *command);
 
+/* Shows those who watch a value that never came to the store. */
+void execute_show_refused(struct lane *lane, enum verb verb, struct slice key,
+    enum store_result result, uint32_t value_len);
+
 /* A storage command's value finds no memory: what happens to the old value, and what is
  * counted. */
 void execute_store_failed(struct lane *lane, enum verb verb, struct slice key);

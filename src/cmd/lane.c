@@ -9,11 +9,13 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "cmd/notice.h"
 
 /* Two workers' counters must not share a cache line. */
 #define LANE_ALIGN 64u
 
 static const _Atomic(bool) NO_DETAIL;
+static const _Atomic(unsigned) NO_STREAM;
 
 bool
 cmd_init(struct cmd_context *context)
@@ -95,7 +97,7 @@ cmd_hotkeys_reset(struct cmd_context *context)
     pthread_mutex_unlock(&context->lanes_lock);
 }
 
-/* What is wanted of latency and hot keys. False: out of memory. */
+/* What is wanted of latency, hot keys and the journal. False: out of memory. */
 static bool
 open_instruments(struct lane *lane, unsigned index)
 {
@@ -106,8 +108,14 @@ open_instruments(struct lane *lane, unsigned index)
         lane->hotkeys = hotkeys_create(context->hotkeys_sample, lane->now);
     if (context->latency)
         lane->latency = calloc(1, sizeof *lane->latency);
+    lane->wanted = &NO_STREAM;
+    if (context->journal != NULL) {
+        lane->journal = journal_open(context->journal);
+        lane->wanted = journal_wanted(context->journal);
+    }
     return (context->hotkeys_sample == 0 || lane->hotkeys != NULL) &&
-           (!context->latency || lane->latency != NULL);
+           (!context->latency || lane->latency != NULL) &&
+           (context->journal == NULL || lane->journal != NULL);
 }
 
 static void
@@ -115,6 +123,8 @@ free_lane(struct lane *lane)
 {
     if (lane->hotkeys != NULL)
         hotkeys_destroy(lane->hotkeys);
+    if (lane->journal != NULL)
+        journal_close(lane->journal);
     free(lane->latency);
     free(lane);
 }
@@ -141,6 +151,8 @@ lane_open(void *p, unsigned index)
         free_lane(lane);
         return NULL;
     }
+    if (lane->journal != NULL)
+        cmd_observe(lane->thread, context->journal, lane->journal);
     pthread_mutex_lock(&context->lanes_lock);
     lane->next = context->lanes;
     context->lanes = lane;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/hotkeys.h"
+#include "base/journal.h"
 #include "base/latency.h"
 #include "base/sample.h"
 #include "cmd/ahead.h"
@@ -27,6 +28,10 @@ struct lane {
     bool uploads_crowded;           /* as of the last second */
     bool pins_crowded;
     uint8_t notice;                 /* who wants to see this turn's keys: notice.h */
+    int fd;                         /* of the connection whose turn it is; for display */
+    const _Atomic(unsigned) *wanted; /* streams that are watched; never NULL */
+    struct journal_writer *journal; /* NULL: nothing can be watched */
+    void (*wake)(void *handle);     /* as struct peer has it */
     bool measuring;                 /* the commands of this turn are counted in `ran` */
     struct sample hot;              /* turns whose keys `hotkeys` sees */
     struct hotkeys *hotkeys;        /* NULL: off */

@@ -190,7 +190,8 @@ has_talk(struct turn *turn)
     struct session *session = turn->session;
 
     if (session->auth == NULL)
-        session->auth = hook_of(turn)->open(hook_of(turn)->context);
+        session->auth = hook_of(turn)->open(
+            hook_of(turn)->context, turn->lane->wake, session->wake_handle);
     return session->auth != NULL;
 }
 

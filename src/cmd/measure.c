@@ -61,9 +61,10 @@ class_of_word(const char *at, size_t len)
 {
     static const struct {
         const char *word;
+        size_t len;
         enum verb verb;
     } words[] = {
-#define VERB(name, word, shape) { word, VERB_##name },
+#define VERB(name, word, shape) { word, sizeof word - 1, VERB_##name },
 #include "proto/verbs.def"
 #undef VERB
     };
@@ -72,7 +73,7 @@ class_of_word(const char *at, size_t len)
     while (n < len && n < WORD_MAX && at[n] >= 'a' && at[n] <= 'z')
         n++;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strlen(words[i].word) == n && memcmp(words[i].word, at, n) == 0)
+        if (words[i].len == n && memcmp(words[i].word, at, n) == 0)
             return class_of_verb(words[i].verb);
     return LATENCY_OTHER;
 }

@@ -137,7 +137,12 @@ meta_store(struct lane *lane, const struct command *command, uint64_t hash,
     execute_count_store(
         lane, write.compare && write.mode != STORE_ADD, result, written.slab_class);
     if (lane->notice != 0)
-        notice_set(lane, command->key, hash, command->value_len);
+        notice_set(lane,
+            &(struct notice_store){ .key = command->key, .hash = hash,
+                .word = notice_word(write.mode, write.compare), .result = result,
+                .exptime = write.exptime, .slab_class = written.slab_class,
+                .value_len = result == STORE_OK ? written.value_len
+                                                : command->value_len });
     if (result == STORE_NO_MEMORY) {
         execute_store_failed(lane, VERB_MS, command->key);
         text_put_line(out, OUTCOME_NO_MEMORY_STORING);
@@ -186,10 +191,12 @@ run_delete(struct lane *lane, const struct command *command, uint64_t hash,
     struct outbox *out)
 {
     uint8_t slab_class = 0;
+    uint32_t size = lane->notice != 0 ? notice_size(lane, command->key, hash) : 0;
     enum store_result result = delete_or_mark(lane, command, hash, &slab_class);
 
     if (lane->notice != 0)
-        notice_delete(lane, command->key, hash);
+        notice_delete(
+            lane, command->key, hash, result == STORE_OK, "md", slab_class, size);
     if (result == STORE_OK) {
         counter_add(&lane->counters.delete_hits, 1);
         counter_add(&class_of(lane, slab_class)->delete_hits, 1);
@@ -280,7 +287,8 @@ run_arith(struct lane *lane, const struct command *command, uint64_t hash,
     result = store_arith(lane->store, lane->thread, &arith, lane->now, &summed);
     count_arith(lane, incr, result, &summed);
     if (lane->notice != 0)
-        notice_use(lane, command->key, hash);
+        notice_use(lane, command->key, hash,
+            result != STORE_MISS && !summed.created, summed.slab_class);
     if (result == STORE_NO_MEMORY)
         text_put_line(
             out, summed.created ? OUTCOME_NO_MEMORY_COUNTER : OUTCOME_NO_MEMORY);

@@ -153,6 +153,8 @@ run_admin(struct turn *turn, const struct command *command, const char *next)
         .fd = session->fd,
         .now = turn->lane->now,
         .thread = turn->lane->thread,
+        .wake = turn->lane->wake,
+        .wake_handle = session->wake_handle,
     };
     uint32_t used = out->used;
 
@@ -415,8 +417,13 @@ fill_stream(struct turn *turn)
 {
     struct session *session = turn->session;
 
-    if (session->stream->fill(session->stream, turn->out))
-        return outbox_empty(turn->out) ? STEP_AGAIN : STEP_DRAIN;
+    if (session->stream->live)
+        turn->at = turn->end;
+    if (session->stream->fill(session->stream, turn->out)) {
+        if (!outbox_empty(turn->out))
+            return STEP_DRAIN;
+        return session->stream->live ? STEP_READ : STEP_AGAIN;
+    }
     end_stream(session);
     return STEP_ON;
 }
@@ -449,19 +456,6 @@ take_step(struct turn *turn)
     return STEP_CLOSE;
 }
 
-/* The same in a turn that is measured: the commands that are done are counted. */
-static enum step
-take_measured(struct turn *turn)
-{
-    struct measure measure;
-    enum step step;
-
-    measure_begin(&measure, turn);
-    step = take_step(turn);
-    measure_end(&measure, turn, step);
-    return step;
-}
-
 /* ---- The service ------------------------------------------------------------------- */
 
 static void *
@@ -473,6 +467,9 @@ session_open(void *p, const struct peer *peer)
         return NULL;
     session->lane = p;
     session->fd = peer->fd;
+    session->wake_handle = peer->wake_handle;
+    if (peer->wake != NULL) /* datagrams can't be woken */
+        session->lane->wake = peer->wake;
     session->state = STATE_LINE;
     session->protocol = peer->protocol & 3u;
     session->locked = session->lane->context->auth != NULL;
@@ -587,6 +584,8 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         .budget = budget,
         .ahead_stop = data,
     };
+    bool measuring = lane->measuring;
+    struct measure measure;
     enum step step;
 
     assert(budget > 0);
@@ -601,9 +600,14 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         return SERVICE_CLOSE;
     }
     lane->notice = notice_wanted(lane);
-    do
-        step = lane->measuring ? take_measured(&turn) : take_step(&turn);
-    while (step == STEP_ON);
+    lane->fd = session->fd;
+    do {
+        if (measuring)
+            measure_begin(&measure, &turn);
+        step = take_step(&turn);
+        if (measuring)
+            measure_end(&measure, &turn, step);
+    } while (step == STEP_ON);
     session->ahead.turn = 0;
     *used_out = step == STEP_CLOSE ? len : (size_t)(turn.at - data);
     return next_of(step);
@@ -625,6 +629,7 @@ session_filled(void *p, size_t len, struct outbox *out)
     assert(session->state == STATE_UPLOAD);
     session->lane->now = clock_seconds(session->lane->context->clock);
     session->lane->notice = notice_wanted(session->lane);
+    session->lane->fd = session->fd;
     session->pins_out = false;
     upload_filled(session, len, out);
     if (session->lane->measuring && session->state == STATE_LINE)

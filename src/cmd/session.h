@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/hotkeys.h"
+#include "base/journal.h"
 #include "base/latency.h"
 #include "base/options.h"
 #include "base/service.h"
@@ -41,6 +42,7 @@ struct cmd_context {
     bool cas;                      /* not -C */
     unsigned requests_per_event;   /* -R: how far to look ahead; 0: the default */
     bool latency;                  /* keep histograms of what the caller measures */
+    struct journal *journal;       /* where events are told; NULL: nowhere */
     uint32_t hotkeys_sample;       /* look for hot keys in one turn of so many; 0: in none */
 
     pthread_mutex_t lanes_lock;
@@ -56,6 +58,11 @@ void cmd_fini(struct cmd_context *context);
 
 /* The functions of the service; lane_open() is to be given a struct cmd_context. */
 void cmd_service(struct service *service_out);
+
+/* Tells the journal what a thread does to the store beyond what it was asked: items that
+ * are evicted, pages that are moved. Lanes do it themselves. */
+void cmd_observe(struct store_thread *thread, const struct journal *journal,
+    struct journal_writer *writer);
 
 /* Sums what all lanes have counted since the start. Any thread. */
 void cmd_counts(struct cmd_context *context, struct counts *counts_out);

@@ -42,6 +42,7 @@ struct session {
         struct login *login;    /* STATE_LOGIN, STATE_PENDING */
     };
     struct auth_talk *auth; /* a SASL exchange has begun on this connection */
+    void *wake_handle; /* as struct peer has it, for lane->wake() */
     uint32_t left;    /* STATE_SWALLOW, STATE_VALUE: bytes to go */
     uint32_t exptime; /* STATE_KEYS of gat: the expiry to set */
     uint32_t opaque;  /* binary: of the packet that is being answered */

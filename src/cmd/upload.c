@@ -78,6 +78,8 @@ upload_begin(struct turn *turn, const struct command *command)
         }
     }
     if (upload == NULL) {
+        execute_show_refused(
+            lane, command->verb, command->key, STORE_NO_MEMORY, command->value_len);
         execute_store_failed(lane, command->verb, command->key);
         return upload_refuse(turn, command, OUTCOME_NO_MEMORY_STORING);
     }
@@ -119,6 +121,8 @@ fail_upload(struct session *session)
         store_upload_missing(upload->body) + tail_len(session) - upload->ntail;
     bool noreply = upload->command.noreply;
 
+    execute_show_refused(session->lane, upload->command.verb, upload->command.key,
+        STORE_NO_MEMORY, upload->command.value_len);
     execute_store_failed(session->lane, upload->command.verb, upload->command.key);
     upload_abandon(session);
     session->state = STATE_SWALLOW;

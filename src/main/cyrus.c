@@ -2,8 +2,8 @@
 /*
  * cyrus.c - the Cyrus library behind the auth_hook.
  *
- *   worker:  start() ------------------> PENDING, poll() ... poll() -> GOOD
- *                \ job               done /
+ *   worker:  start() -> PENDING                poll() -> GOOD
+ *                \ job               done, wake() /
  *   helper:       +-> sasl_server_start() --
  *
  * With a password file of our own a password is looked up in memory and the worker does
@@ -51,6 +51,8 @@ struct auth_talk {
 
     /* Guarded by cyrus->lock while a helper may have it. */
     struct auth_talk *next;
+    void (*wake)(void *handle);
+    void *wake_handle;
     bool busy;      /* queued, or with a helper */
     bool abandoned; /* its client is gone: the helper frees it */
 };
@@ -247,6 +249,8 @@ help(void *context)
         talk->busy = false;
         if (talk->abandoned)
             talk_free(talk);
+        else if (talk->wake != NULL) /* under the lock: talk_close() waits for it */
+            talk->wake(talk->wake_handle);
     }
     pthread_mutex_unlock(&cyrus->lock);
     return NULL;
@@ -303,12 +307,15 @@ take_data(struct auth_talk *talk, struct slice data)
 /* ---- The hook -------------------------------------------------------------------- */
 
 static struct auth_talk *
-talk_open(void *context)
+talk_open(void *context, void (*wake)(void *handle), void *wake_handle)
 {
     struct auth_talk *talk = calloc(1, sizeof *talk);
 
-    if (talk != NULL)
+    if (talk != NULL) {
         talk->cyrus = context;
+        talk->wake = wake;
+        talk->wake_handle = wake_handle;
+    }
     return talk;
 }
 

@@ -53,6 +53,7 @@ struct server {
     struct store *store;
     struct upkeep *upkeep;
     struct admin *admin;
+    struct journal *journal;
     struct admin_hook hook;
     struct auth *auth; /* NULL: anybody may speak */
     struct cmd_context context;
@@ -381,7 +382,10 @@ make_service(struct server *server)
         .shutdown = ask_shutdown,
     };
 
-    server->admin = admin_create(&parts);
+    server->journal = journal_create(options->worker_logbuf_size);
+    parts.journal = server->journal;
+    if (server->journal != NULL)
+        server->admin = admin_create(&parts);
     if (server->admin != NULL)
         admin_hook(server->admin, &server->hook);
     int status = server->auth == NULL ? 0 : auth_start(server->auth);
@@ -397,6 +401,7 @@ make_service(struct server *server)
         .cas = options->cas,
         .requests_per_event = (unsigned)options->requests_per_event,
         .latency = options->latency_sample != 0,
+        .journal = server->journal,
         .hotkeys_sample = options->hotkeys_sample,
     };
     server->context_ready = server->admin != NULL && cmd_init(&server->context);
@@ -425,6 +430,7 @@ make_net(struct server *server)
         .service = &server->service,
         .service_context = &server->context,
         .base = server->base,
+        .journal = server->journal,
         .tls = server->tls,
     };
     server->net = net_create(&parts);
@@ -469,12 +475,17 @@ start_threads(struct server *server)
     int status = server->auth == NULL ? 0 : auth_start_threads(server->auth);
     if (status != 0)
         return status;
-    server->upkeep = upkeep_start(server->store, &server->clock);
+    int error = admin_start(server->admin);
+    if (error != 0) {
+        fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
+        return STATUS_FAILURE;
+    }
+    server->upkeep = upkeep_start(server->store, &server->clock, server->journal);
     if (server->upkeep == NULL) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(errno));
         return STATUS_FAILURE;
     }
-    int error = net_start(server->net);
+    error = net_start(server->net);
     if (error == 0)
         error = endpoint_start(&server->endpoint);
     if (error != 0) {
@@ -513,6 +524,8 @@ tear_down(struct server *server)
         auth_close(server->auth);
     if (server->admin != NULL)
         admin_destroy(server->admin);
+    if (server->journal != NULL)
+        journal_destroy(server->journal);
     if (server->store != NULL)
         store_destroy(server->store);
     if (server->signal_fd >= 0)

@@ -15,6 +15,8 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/journal.h"
+#include "cmd/session.h"
 
 #define BUDGET_US      2000u
 #define PAUSE_LEAST_MS 2u
@@ -25,6 +27,9 @@ struct upkeep {
     struct store *store;
     const struct clock *clock;
     struct store_thread *store_thread;
+    const struct journal *journal;
+    struct journal_writer *writer;
+    struct store_totals told; /* when a round of the sweep was told last */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -60,6 +65,27 @@ sleep_ms(struct upkeep *upkeep, unsigned ms)
     return stop;
 }
 
+/* A round of the sweep for expired items has begun since the last look: tells of what was
+ * done before it. */
+static void
+tell_sweep(struct upkeep *upkeep)
+{
+    unsigned wanted =
+        atomic_load_explicit(journal_wanted(upkeep->journal), memory_order_relaxed);
+    struct journal_event event = { .kind = JOURNAL_SWEEP, .stream = JOURNAL_SYSEVENTS };
+    struct store_totals totals;
+
+    if ((wanted & JOURNAL_BIT(JOURNAL_SYSEVENTS)) == 0)
+        return;
+    store_totals(upkeep->store, &totals);
+    if (totals.sweep_runs == upkeep->told.sweep_runs)
+        return;
+    event.ttl = (int64_t)(totals.sweep_checked - upkeep->told.sweep_checked);
+    event.size = totals.sweep_reclaimed - upkeep->told.sweep_reclaimed;
+    upkeep->told = totals;
+    journal_put(upkeep->writer, &event, slice_of(NULL, 0));
+}
+
 static void *
 upkeep_main(void *context)
 {
@@ -70,13 +96,24 @@ upkeep_main(void *context)
     while (!sleep_ms(upkeep, pause_ms)) {
         bool more = store_maintain(upkeep->store, upkeep->store_thread,
             clock_seconds(upkeep->clock), BUDGET_US);
+        tell_sweep(upkeep);
         pause_ms = next_pause(pause_ms, more);
     }
     return NULL;
 }
 
+static void
+forget(struct upkeep *upkeep)
+{
+    if (upkeep->store_thread != NULL)
+        store_thread_close(upkeep->store_thread);
+    if (upkeep->writer != NULL)
+        journal_close(upkeep->writer);
+    free(upkeep);
+}
+
 struct upkeep *
-upkeep_start(struct store *store, const struct clock *clock)
+upkeep_start(struct store *store, const struct clock *clock, struct journal *journal)
 {
     struct upkeep *upkeep = calloc(1, sizeof *upkeep);
     pthread_condattr_t monotonic;
@@ -86,11 +123,14 @@ upkeep_start(struct store *store, const struct clock *clock)
     upkeep->store = store;
     upkeep->clock = clock;
     upkeep->store_thread = store_thread_open(store);
-    if (upkeep->store_thread == NULL) {
-        free(upkeep);
+    upkeep->journal = journal;
+    upkeep->writer = journal_open(journal);
+    if (upkeep->store_thread == NULL || upkeep->writer == NULL) {
+        forget(upkeep);
         errno = ENOMEM;
         return NULL;
     }
+    cmd_observe(upkeep->store_thread, journal, upkeep->writer);
     pthread_mutex_init(&upkeep->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -101,8 +141,7 @@ upkeep_start(struct store *store, const struct clock *clock)
         return upkeep;
     pthread_cond_destroy(&upkeep->changed);
     pthread_mutex_destroy(&upkeep->mutex);
-    store_thread_close(upkeep->store_thread);
-    free(upkeep);
+    forget(upkeep);
     errno = error;
     return NULL;
 }
@@ -117,6 +156,5 @@ upkeep_stop(struct upkeep *upkeep)
     pthread_join(upkeep->thread, NULL);
     pthread_cond_destroy(&upkeep->changed);
     pthread_mutex_destroy(&upkeep->mutex);
-    store_thread_close(upkeep->store_thread);
-    free(upkeep);
+    forget(upkeep);
 }

@@ -6,10 +6,13 @@
 #include "base/clock.h"
 #include "store/store.h"
 
+struct journal;
 struct upkeep;
 
-/* Starts it. NULL with errno set. Both arguments are borrowed until upkeep_stop(). */
-struct upkeep *upkeep_start(struct store *store, const struct clock *clock);
+/* Starts it; what it does is told to `journal`. NULL with errno set. All arguments are
+ * borrowed until upkeep_stop(). */
+struct upkeep *upkeep_start(
+    struct store *store, const struct clock *clock, struct journal *journal);
 /* Ends it and frees everything. */
 void upkeep_stop(struct upkeep *upkeep);
 

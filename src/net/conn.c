@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "net/address.h"
 #include "net/hold.h"
@@ -93,6 +94,8 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
         .fd = fd,
         .listener = listener,
         .protocol = listeners->at[listener].protocol,
+        .wake = worker_wake_conn,
+        .wake_handle = conn,
     };
 
     if (conn == NULL)
@@ -120,6 +123,7 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
         goto out_hold;
     }
     log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
+    worker_tell_conn(worker, conn, NULL);
     return conn;
 out_hold:
     hold_free(conn);
@@ -139,9 +143,12 @@ conn_close(struct conn *conn)
 
     assert(!conn->queued);
     log_line(LOG_CLIENT, "<%d closed", conn->fd);
+    worker_tell_conn(
+        worker, conn, worker->reason != NULL ? worker->reason : "normal");
     worker_remove_conn(worker, conn);
     event_del(&conn->event);
     worker->service->close(conn->session);
+    worker_forget_woken(worker, conn);
     hold_free(conn);
     if (conn->tls)
         tls_stream_close(conn->stream);
@@ -165,6 +172,17 @@ finish(struct conn *conn)
         if (recv(conn->fd, rubbish, sizeof rubbish, MSG_DONTWAIT) <= 0)
             break;
     conn_close(conn);
+}
+
+/* As conn_close(), for something that went wrong, or because it was idle for too long. */
+static void
+close_for(struct conn *conn, const char *reason)
+{
+    struct worker *worker = conn->worker;
+
+    worker->reason = reason;
+    conn_close(conn);
+    worker->reason = NULL;
 }
 
 /* ---- Output -------------------------------------------------------------------------- */
@@ -226,7 +244,7 @@ flush(struct conn *conn)
         return false;
     }
     if (result == SENDING_BROKEN || !arm(conn, EV_READ)) {
-        conn_close(conn);
+        close_for(conn, "error");
         return false;
     }
     if (hold->began != 0) /* the client could not go on while we did not read */
@@ -240,6 +258,15 @@ flush(struct conn *conn)
 static void
 tls_failed(const struct conn *conn, counter *errors, const char *why)
 {
+    struct worker *worker = conn->worker;
+    struct journal_event event = {
+        .kind = JOURNAL_TLS_ERROR,
+        .stream = JOURNAL_CONNEVENTS,
+        .fd = conn->fd,
+    };
+
+    if (worker_is_watched(worker))
+        journal_put(worker->journal, &event, slice_of(why, strlen(why)));
     log_line(LOG_CLIENT, "<%d TLS: %s", conn->fd, why);
     counter_add(errors, 1);
 }
@@ -271,7 +298,9 @@ settle_tls(struct conn *conn, enum tls_result result, bool waited, counter *erro
         ok = false;
         break;
     }
-    if (!ok)
+    if (!ok && result == TLS_BROKEN)
+        close_for(conn, "error");
+    else if (!ok)
         conn_close(conn);
     return ok && result == TLS_DONE;
 }
@@ -337,8 +366,10 @@ read_plain(struct conn *conn, const struct iovec *iov, unsigned n)
     while (got < 0 && errno == EINTR);
     if (got > 0)
         return (size_t)got;
-    if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
-        conn_close(conn); /* all that came before is answered: see conn_gather() */
+    if (got == 0) /* all that came before is answered: see conn_gather() */
+        conn_close(conn);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+        close_for(conn, "error");
     return 0;
 }
 
@@ -495,7 +526,7 @@ conn_run(const struct job *job, bool alone)
     if (job->direct == 0 || run_direct(conn, job->direct, &run))
         run_commands(conn, alone, &run);
     if (run.sent == SENDING_BROKEN) {
-        conn_close(conn);
+        close_for(conn, "error");
         return false;
     }
     bool stuck = run.sent == SENDING_STUCK;
@@ -506,7 +537,7 @@ conn_run(const struct job *job, bool alone)
     if (!hold_keep(conn, run.data, conn->next == SERVICE_CLOSE ? 0 : run.len) ||
         !time_command(conn, run.replied)) {
         counter_add(&worker->counters.read_buf_oom, 1);
-        conn_close(conn);
+        close_for(conn, "error");
         return false;
     }
     show(conn, stuck);
@@ -535,7 +566,7 @@ conn_check_idle(struct conn *conn)
         last = worker->now;
     if (!conn->queued && worker->now > last && worker->now - last > timeout) {
         counter_add(&worker->counters.idle_kicks, 1);
-        conn_close(conn);
+        close_for(conn, "idle_timeout");
     } else if (last + timeout + 1 < worker->idle_next) {
         worker->idle_next = last + timeout + 1;
     }
@@ -556,6 +587,6 @@ conn_check_hold(struct hold *hold)
                 now > hold->began && now - hold->began > timeout;
     if (late || (stalled > 0 && worker->service->give_up(conn->session, stalled))) {
         counter_add(&worker->counters.partial_kicks, 1);
-        conn_close(conn);
+        close_for(conn, "error");
     }
 }

@@ -22,6 +22,7 @@
 #include "base/service.h"
 
 struct event_base;
+struct journal;
 struct net;
 struct tls;
 
@@ -32,6 +33,7 @@ struct net_parts {
     void *service_context; /* for lane_open() */
     struct event_base *base;
     struct tls *tls; /* NULL: all clients are served in plain bytes */
+    struct journal *journal; /* where connections that come and go are told; or NULL */
 };
 
 /* Everything in `parts` is borrowed until net_destroy(). NULL with errno set. */

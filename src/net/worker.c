@@ -11,13 +11,14 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/journal.h"
+#include "net/address.h"
 #include "net/hold.h"
 #include "net/inside.h"
 
 #define CACHE_LINE     64u
 #define CONNS_FIRST    64u
 #define ARRIVALS_FIRST 16u
-#define WAIT_MS        4
 /* A handshake can cost as much as a thousand commands: no more of them than this come
  * between two turns of the clients that are served already. */
 #define HANDSHAKES_PER_TURN 2u
@@ -55,6 +56,15 @@ lengthen(struct conn ***list, unsigned size)
     return true;
 }
 
+static bool
+lengthen_woken(struct worker *worker, unsigned size)
+{
+    pthread_mutex_lock(&worker->woken_mutex);
+    bool done = lengthen(&worker->woken, size);
+    pthread_mutex_unlock(&worker->woken_mutex);
+    return done;
+}
+
 bool
 worker_add_conn(struct worker *worker, struct conn *conn)
 {
@@ -64,7 +74,8 @@ worker_add_conn(struct worker *worker, struct conn *conn)
     if (worker->nconns == worker->capacity) {
         unsigned size = worker->capacity == 0 ? CONNS_FIRST : 2 * worker->capacity;
         done = lengthen(&worker->conns, size) && lengthen(&worker->ready, size) &&
-               lengthen(&worker->again, size) && lengthen(&worker->waiting, size);
+               lengthen(&worker->again, size) && lengthen(&worker->waiting, size) &&
+               lengthen_woken(worker, size);
         if (done)
             worker->capacity = size;
     }
@@ -93,30 +104,102 @@ worker_remove_conn(struct worker *worker, struct conn *conn)
 /* ---- Waiting -------------------------------------------------------------------------- */
 
 static void
-wait_a_moment(struct worker *worker, struct conn *conn)
+wait_to_be_woken(struct worker *worker, struct conn *conn)
 {
-    const struct timeval time = { .tv_usec = WAIT_MS * 1000 };
-
     conn_pause(conn);
     conn->queued = true;
-    if (worker->nwaiting == 0)
-        evtimer_add(&worker->wait_event, &time);
     worker->waiting[worker->nwaiting++] = conn;
 }
 
-static void
-on_wait_over(evutil_socket_t fd, short what, void *context)
+/* Takes a connection off a list in which it may be. */
+static bool
+take_off(struct conn **list, unsigned *n, const struct conn *conn)
 {
-    struct worker *worker = context;
+    for (unsigned i = 0; i < *n; i++) {
+        if (list[i] == conn) {
+            list[i] = list[--*n];
+            return true;
+        }
+    }
+    return false;
+}
 
-    (void)fd;
-    (void)what;
-    while (worker->nwaiting > 0) {
-        struct conn *conn = worker->waiting[--worker->nwaiting];
-        conn->queued = false;
-        if (conn_resume(conn))
+void
+worker_wake_conn(void *handle)
+{
+    struct conn *conn = handle;
+    struct worker *worker = conn->worker;
+    bool known = false;
+
+    pthread_mutex_lock(&worker->woken_mutex);
+    for (unsigned i = 0; i < worker->nwoken && !known; i++)
+        known = worker->woken[i] == conn;
+    if (!known)
+        worker->woken[worker->nwoken++] = conn;
+    pthread_mutex_unlock(&worker->woken_mutex);
+    if (!known)
+        worker_wake(worker);
+}
+
+/* Nobody wakes it any more, because its session is closed. */
+void
+worker_forget_woken(struct worker *worker, const struct conn *conn)
+{
+    pthread_mutex_lock(&worker->woken_mutex);
+    (void)take_off(worker->woken, &worker->nwoken, conn);
+    pthread_mutex_unlock(&worker->woken_mutex);
+}
+
+static struct conn *
+next_woken(struct worker *worker)
+{
+    struct conn *conn = NULL;
+
+    pthread_mutex_lock(&worker->woken_mutex);
+    if (worker->nwoken > 0)
+        conn = worker->woken[--worker->nwoken];
+    pthread_mutex_unlock(&worker->woken_mutex);
+    return conn;
+}
+
+/* Those that were woken get a turn. One that waits for its socket to take more has it when
+ * that is done, one that is in line for a turn has it anyway. */
+static void
+run_woken(struct worker *worker)
+{
+    for (struct conn *conn; (conn = next_woken(worker)) != NULL;) {
+        if (take_off(worker->waiting, &worker->nwaiting, conn)) {
+            conn->queued = false;
+            if (!conn_resume(conn))
+                continue;
+        }
+        if (conn->next == SERVICE_READ)
+            conn->next = SERVICE_AGAIN;
+        if (conn->hold == NULL || conn->hold->backlog == NULL)
             worker_note(worker, conn);
     }
+}
+
+/* ---- What is told ----------------------------------------------------------------------- */
+
+void
+worker_tell_conn(struct worker *worker, const struct conn *conn, const char *reason)
+{
+    struct journal_event event = {
+        .kind = reason == NULL ? JOURNAL_CONN_NEW : JOURNAL_CONN_CLOSE,
+        .stream = JOURNAL_CONNEVENTS,
+        .word = reason,
+        .fd = conn->fd,
+    };
+    char address[112];
+
+    if (!worker_is_watched(worker))
+        return;
+    event.status = address_of(conn->fd, false, address, sizeof address) == AF_UNIX
+        ? "local"
+        : "tcp";
+    address_of(conn->fd, true, address, sizeof address);
+    journal_put(worker->journal, &event, slice_of(address, strlen(address)));
 }
 
 /* ---- Turns ------------------------------------------------------------------------------ */
@@ -174,7 +257,7 @@ run_group(struct worker *worker, unsigned at)
         if (!conn_run(&jobs[i], alone))
             continue;
         if (jobs[i].conn->next == SERVICE_WAIT) {
-            wait_a_moment(worker, jobs[i].conn);
+            wait_to_be_woken(worker, jobs[i].conn);
             continue;
         }
         worker_postpone(worker, jobs[i].conn);
@@ -252,6 +335,7 @@ on_wake(evutil_socket_t fd, short what, void *context)
     ssize_t got = read(fd, &count, sizeof count);
     (void)got; /* EAGAIN: nothing is lost, the flags tell */
     take_arrivals(worker);
+    run_woken(worker);
     if (atomic_exchange(&worker->tick_due, false))
         run_tick(worker);
 }
@@ -290,6 +374,7 @@ close_conns(struct worker *worker, bool all)
             worker->waiting[i]->queued = false;
         worker->nwaiting = 0;
     }
+    worker->reason = "shutdown";
     for (unsigned i = worker->nconns; i-- > 0;) {
         struct conn *conn = worker->conns[i];
         bool busy = conn->queued || (conn->hold != NULL && conn->hold->backlog != NULL);
@@ -355,6 +440,7 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
         index + 1);
     pthread_mutex_init(&worker->mutex, NULL);
     pthread_mutex_init(&worker->arrivals_mutex, NULL);
+    pthread_mutex_init(&worker->woken_mutex, NULL);
     sem_init(&worker->started, 0, 0);
     worker->input = malloc(WORKER_INPUT);
     worker->outbox.bytes = malloc(OUTBOX_BYTES);
@@ -363,6 +449,12 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     if (net->parts.tls != NULL &&
         (worker->stage = malloc(net->parts.options->ssl_wbuf_size)) == NULL)
         return -ENOMEM;
+    if (net->parts.journal != NULL) {
+        worker->journal = journal_open(net->parts.journal);
+        if (worker->journal == NULL)
+            return -ENOMEM;
+        worker->wanted = journal_wanted(net->parts.journal);
+    }
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0)
         return -errno;
@@ -375,7 +467,6 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     worker->base = event_base_new_with_config(config);
     event_config_free(config);
     if (worker->base == NULL ||
-        evtimer_assign(&worker->wait_event, worker->base, on_wait_over, worker) != 0 ||
         event_assign(&worker->wake_event, worker->base, worker->wake_fd,
             EV_READ | EV_PERSIST, on_wake, worker) != 0 ||
         event_add(&worker->wake_event, NULL) != 0)
@@ -448,8 +539,6 @@ worker_fini(struct worker *worker)
     if (worker->base != NULL) {
         if (event_initialized(&worker->wake_event))
             event_del(&worker->wake_event);
-        if (event_initialized(&worker->wait_event))
-            event_del(&worker->wait_event);
         event_base_free(worker->base);
     }
     if (worker->wake_fd >= 0)
@@ -459,10 +548,14 @@ worker_fini(struct worker *worker)
     free(worker->ready);
     free(worker->again);
     free(worker->waiting);
+    free(worker->woken);
     free(worker->input);
     free(worker->stage);
     free(worker->outbox.bytes);
     sem_destroy(&worker->started);
     pthread_mutex_destroy(&worker->mutex);
     pthread_mutex_destroy(&worker->arrivals_mutex);
+    pthread_mutex_destroy(&worker->woken_mutex);
+    if (worker->journal != NULL)
+        journal_close(worker->journal);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/counters.h"
+#include "base/journal.h"
 #include "base/outbox.h"
 #include "base/sample.h"
 #include "base/service.h"
@@ -58,14 +59,21 @@ struct worker {
     /* Connections to be worked off in this turn and in the next; room for all. */
     struct conn **ready, **again;
     unsigned nready, nagain;
-    /* Those that have said SERVICE_WAIT; they get their turn when the timer has run. */
+    /* Those that have said SERVICE_WAIT; they get their turn when they are woken. */
     struct conn **waiting;
     unsigned nwaiting;
-    struct event wait_event;
+    /* Those that somebody has woken since; room for all, each once. */
+    pthread_mutex_t woken_mutex; /* guards the next two, and the room */
+    struct conn **woken;
+    unsigned nwoken;
 
     struct sample sample; /* groups that are measured */
     bool measuring;       /* this group is */
     uint64_t read_at_ns;  /* when its input had been read */
+
+    struct journal_writer *journal; /* NULL: nothing can be watched */
+    const _Atomic unsigned *wanted; /* its streams; NULL likewise */
+    const char *reason;             /* why connections are closed, if not as usual */
 
     uint32_t now;       /* clock_seconds() as of the last tick */
     uint32_t idle_timeout; /* that of net, as of the last tick */
@@ -105,6 +113,21 @@ bool worker_add_conn(struct worker *worker, struct conn *conn);
 void worker_remove_conn(struct worker *worker, struct conn *conn);
 /* In a measured group: what has run since the last call was handed to the kernel now. */
 void worker_answered(struct worker *worker);
+/* For struct peer: the session of a connection has something to do. Any thread, until its
+ * close() begins. */
+void worker_wake_conn(void *conn);
+/* ... which has ended: it is no longer to have a turn for that. */
+void worker_forget_woken(struct worker *worker, const struct conn *conn);
+/* Do they want to know of connections? */
+static inline bool
+worker_is_watched(const struct worker *worker)
+{
+    return worker->wanted != NULL &&
+           (atomic_load_explicit(worker->wanted, memory_order_relaxed) &
+               JOURNAL_BIT(JOURNAL_CONNEVENTS)) != 0;
+}
+/* Tells those who watch of a connection that has come, or goes for `reason` (NULL: come). */
+void worker_tell_conn(struct worker *worker, const struct conn *conn, const char *reason);
 /* Notes a connection as ready. */
 void worker_note(struct worker *worker, struct conn *conn);
 /* Gives a connection of this turn one in the next, without waiting for its socket. */

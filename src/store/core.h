@@ -41,6 +41,10 @@ struct store_thread {
      * thread and down in another; only their sum, modulo 2^64, means anything. */
     counter items_total, direct_reclaims;
     struct class_gauge gauges[SLAB_CLASSES_MAX];
+    /* See store_thread_observe(); all NULL where nobody wants to know. */
+    const _Atomic unsigned *wanted;
+    const struct store_observer *observer;
+    void *observer_context;
     /* Scratch for joining an old value and a new one, and for keys of victims. */
     char key[KEY_LEN_MAX + 6];
     char value[STORE_SMALL_MAX];
@@ -90,6 +94,14 @@ struct store {
     pthread_mutex_t threads_lock; /* guards the list */
     struct store_thread *threads;
 };
+
+/* Does somebody want to know of this thread's evictions, or of its moved pages? */
+static inline bool
+is_observed(const struct store_thread *thread)
+{
+    return thread->observer != NULL &&
+        atomic_load_explicit(thread->wanted, memory_order_relaxed) != 0;
+}
 
 static inline uint64_t
 next_cas(struct store *store)

@@ -185,6 +185,27 @@ may_evict(struct store *store, struct item *item, uint32_t now, enum evict_why w
     return !policy_protects(store, item, info, now);
 }
 
+/* Shows a victim, whose key is in thread->key, to those who watch. */
+static void
+show_victim(struct store *store, struct store_thread *thread, struct item *item,
+    uint32_t now)
+{
+    uint32_t info = item_info(item), access = item_last_access(item);
+    uint32_t exptime = item_exptime(item);
+    struct store_evicted evicted = {
+        .key = slice_of(thread->key, INFO_KEY_LEN(info)),
+        .ttl = exptime == 0 ? -1 : (int64_t)exptime - (int64_t)now,
+        .idle = now > access ? now - access : 0,
+        .value_len = item_value_len(item),
+        .slab_class = (uint8_t)INFO_CLASS(info),
+        .fetched = (info & INFO_FETCHED) != 0,
+    };
+    unsigned wanted = atomic_load_explicit(thread->wanted, memory_order_relaxed);
+
+    if ((wanted & thread->observer->evictions) != 0 && item_live(store, item, info, now))
+        thread->observer->evicted(thread->observer_context, &evicted);
+}
+
 /* The item that `ref` belongs to, unlinked and counted; NULL: it may not go now. */
 static struct item *
 unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
@@ -199,6 +220,8 @@ unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint3
     if (may_evict(store, item, now, why)) {
         if (why != EVICT_DEAD_ONLY)
             count_victim(store, item, spot.hash, now);
+        if (why != EVICT_DEAD_ONLY && is_observed(thread))
+            show_victim(store, thread, item, now);
         item_unlink(store, thread, &spot);
     } else {
         item = NULL;

@@ -233,12 +233,22 @@ choose_page(struct store *store, int from, unsigned to, unsigned try, uint32_t s
     return page != NO_PAGE ? page : any_page(store, start, to, false);
 }
 
+static void
+show_move(const struct store_thread *thread, unsigned from, unsigned to)
+{
+    unsigned wanted = atomic_load_explicit(thread->wanted, memory_order_relaxed);
+
+    if ((wanted & thread->observer->moves) != 0)
+        thread->observer->moved(thread->observer_context, from, to);
+}
+
 bool
 page_move(struct store *store, struct store_thread *thread, int from, unsigned to,
     uint32_t now)
 {
     uint32_t start = (uint32_t)random_next(thread);
     bool moved = false;
+    unsigned source = 0;
 
     lock_take(&store->mover_lock);
     for (unsigned i = 0; i < MOVE_TRIES && !moved; i++) {
@@ -247,12 +257,16 @@ page_move(struct store *store, struct store_thread *thread, int from, unsigned t
         if (page == NO_PAGE)
             break;
         start = page + 1;
+        source = atomic_load_explicit(
+            &store->slab.pages[page].slab_class, memory_order_relaxed);
         moved = page_take(store, thread, page, now, i < MOVE_TRIES / 2);
         if (moved)
             slab_page_give(&store->slab, page, to);
     }
     if (moved)
         atomic_fetch_add_explicit(&store->pages_moved, 1, memory_order_relaxed);
+    if (moved && is_observed(thread))
+        show_move(thread, source, to);
     lock_give(&store->mover_lock);
     return moved;
 }

@@ -188,6 +188,15 @@ store_thread_open(struct store *store)
 }
 
 void
+store_thread_observe(struct store_thread *thread, const _Atomic unsigned *wanted,
+    const struct store_observer *observer, void *context)
+{
+    thread->wanted = wanted;
+    thread->observer = observer;
+    thread->observer_context = context;
+}
+
+void
 store_thread_close(struct store_thread *thread)
 {
     struct store *store = thread->store;
@@ -195,6 +204,7 @@ store_thread_close(struct store_thread *thread)
     atomic_fetch_add_explicit(&store->table.items, thread->items_unflushed,
         memory_order_relaxed);
     thread->items_unflushed = 0;
+    thread->observer = NULL;
     pthread_mutex_lock(&store->threads_lock);
     thread->in_use = false;
     pthread_mutex_unlock(&store->threads_lock);

@@ -73,6 +73,29 @@ void store_destroy(struct store *store);
 
 /* Everything one thread needs of its own: counters, scratch memory. NULL: out of memory. */
 struct store_thread *store_thread_open(struct store *store);
+/* An item that had to go for want of memory. */
+struct store_evicted {
+    struct slice key;
+    int64_t ttl;        /* seconds it would have lived on; -1: for ever */
+    uint32_t idle;      /* seconds since its last use */
+    uint32_t value_len;
+    uint8_t slab_class;
+    bool fetched;       /* it was read once */
+};
+
+/* Who wants to know what a thread does to the cache beyond what it was asked. The functions
+ * are called with locks of the store held and must neither wait nor call the store. */
+struct store_observer {
+    unsigned evictions, moves; /* bits of `wanted` that stand for them */
+    void (*evicted)(void *context, const struct store_evicted *evicted);
+    /* A page has gone from one class to another; 0 is the common pool. */
+    void (*moved)(void *context, unsigned from, unsigned to);
+};
+/* Owner only, before anything else is done with the thread. `*wanted` is looked at, relaxed,
+ * each time. */
+void store_thread_observe(struct store_thread *thread, const _Atomic unsigned *wanted,
+    const struct store_observer *observer, void *context);
+
 /* Its counts stay in the totals. */
 void store_thread_close(struct store_thread *thread);
 

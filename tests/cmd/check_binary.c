@@ -515,9 +515,11 @@ struct auth_talk {
 static unsigned talks_open, pending_next;
 
 static struct auth_talk *
-fake_open(void *context)
+fake_open(void *context, void (*wake)(void *handle), void *wake_handle)
 {
     (void)context;
+    (void)wake;
+    (void)wake_handle;
     talks_open++;
     return calloc(1, sizeof(struct auth_talk));
 }

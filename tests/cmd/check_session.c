@@ -910,7 +910,7 @@ fake_run(void *context, const struct admin_request *request, struct outbox *out,
     if (slice_equal(request->args, SLICE("stream"))) {
         struct fake_stream *stream = calloc(1, sizeof *stream);
 
-        stream->stream = (struct stream){ fake_fill, fake_close };
+        stream->stream = (struct stream){ .fill = fake_fill, .close = fake_close };
         stream->left = 3;
         stream->closed = &stream_closed;
         stream_closed = false;

@@ -227,9 +227,11 @@ check_never(void *context, struct slice user, struct slice password)
 }
 
 static struct auth_talk *
-talk_open(void *context)
+talk_open(void *context, void (*wake)(void *handle), void *wake_handle)
 {
     (void)context;
+    (void)wake;
+    (void)wake_handle;
     return calloc(1, sizeof(struct auth_talk));
 }
 

@@ -363,7 +363,7 @@ server_main(void *context)
     struct toy_server *server = context;
     struct event stop;
     struct net_parts parts = { &server->options, &server->clock, &server->service,
-        &server->toy, NULL, NULL };
+        &server->toy, .base = NULL };
 
     parts.base = server->base = event_base_new();
     event_assign(&stop, server->base, server->stop_fd, EV_READ, on_stop, server->base);
