@@ -197,4 +197,4 @@ libctl_a_SOURCES = \
 libctl_a_CPPFLAGS = $(AM_CPPFLAGS) $(TLS_CFLAGS) $(NCURSES_CFLAGS)
 bin_PROGRAMS += larderctl
 larderctl_SOURCES = src/ctl/main.c
-larderctl_LDADD = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS)
+larderctl_LDADD = libctl.a libbase.a $(TLS_LIBS) $(NCURSES_LIBS) -lm

@@ -333,9 +333,13 @@ load_run(const struct args *args, const struct login *login)
     enum ctl_status status = CTL_IO;
     int fd = STDIN_FILENO;
 
+    if (load == NULL) {
+        ctl_complain("out of memory");
+        return CTL_IO;
+    }
     if (strcmp(path, "-") != 0)
         fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (load == NULL || fd < 0) {
+    if (fd < 0) {
         ctl_complain("%s: %s", path, strerror(errno));
         goto out;
     }

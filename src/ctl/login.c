@@ -116,9 +116,10 @@ from_terminal(struct login *login, const char *user, char *why)
         memcpy(login->user, user, strlen(user));
         silent = usual;
         silent.c_lflag &= ~(tcflag_t)ECHO;
+        /* Silence comes before the question: somebody may answer fast. */
+        tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
         fprintf(terminal, "Password of %s: ", user);
         fflush(terminal);
-        tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
         read = fgets(login->password, sizeof login->password, terminal) != NULL;
         tcsetattr(fileno(terminal), TCSAFLUSH, &usual);
         fputs("\n", terminal);

@@ -9,6 +9,10 @@
 #ifdef HAVE_NCURSES
 
 #include <curses.h>
+#include <term.h>
+/* Its names for capabilities are ours for sizes. */
+#undef columns
+#undef lines
 
 bool
 screen_there(void)
@@ -19,7 +23,13 @@ screen_there(void)
 bool
 screen_open(void)
 {
-    /* initscr() would end the program where the terminal is not known. */
+    int error;
+
+    /* initscr() would end the program where the terminal is not known, and newterm() loses
+     * some memory then. */
+    if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
+        return false;
+    del_curterm(cur_term);
     if (newterm(NULL, stdout, stdin) == NULL)
         return false;
     cbreak();

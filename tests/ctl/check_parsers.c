@@ -73,8 +73,8 @@ END_TEST
 
 static const char *const NO_SERVERS[] = { "", ":1", "a:", "a:0", "a:65536", "a:1x", "a:-1",
     "[::1", "[::1]x", "[::1]:", "[]", "[]:1", "a b", "unix:", "a\n", "a:123456",
-    "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-    "aaaaaaaaaaaaaaaaaaa" };
+    ("/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "aaaaaaaaaaaaaaaaaaaa") };
 
 START_TEST(what_is_no_address_is_refused_with_a_reason)
 {

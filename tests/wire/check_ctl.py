@@ -27,6 +27,7 @@ import urllib.parse
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import server as srv  # noqa: E402
+from certificates import Certificates  # noqa: E402
 
 CTL = os.environ.get("LARDERCTL") or os.path.join(
     os.path.dirname(os.path.abspath(srv.binary())), "larderctl")
@@ -36,6 +37,12 @@ OK, REFUSED, UNREACHABLE, USAGE, IO = 0, 1, 2, 64, 74
 SECONDS = 60 * srv.SLOW
 # Safe on every terminal.
 SAFE = re.compile(rb"[\x20-\x7e\n]*\Z")
+
+
+def sanitized(program):
+    with open(program, "rb") as file:
+        image = file.read()
+    return b"__asan_init" in image or b"__tsan_init" in image
 
 
 def environment(**more):
@@ -393,6 +400,210 @@ class Ways(Case):
             terminal.close()
 
 
+def has_tls():
+    done = subprocess.run([CTL, "--tls", "--timeout", "0.001", "-s", "127.0.0.1:1", "ping"],
+                          stderr=subprocess.PIPE, check=False)
+    return b"built without" not in done.stderr
+
+
+class Tls(Case):
+    """Over TLS, and only to whom it should."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not has_tls():
+            raise unittest.SkipTest("built without TLS")
+        cls.certs = Certificates()
+        cls.addClassCleanup(cls.certs.remove)
+        cls.certs.authority("ca")
+        cls.certs.authority("other")
+        cls.certs.make("server", "ca")
+        cls.certs.make("client", "ca")
+
+    def start(self, *options, words=(), own=None):
+        return self.serve(*self.certs.options("server", *words), *options,
+                          context=self.certs.client(own=own))
+
+    def trust(self, name="ca"):
+        return ["--tls", "--tls-ca", self.certs.path(name + ".pem")]
+
+    def test_every_command_speaks_it(self):
+        server = self.start()
+        with server.connect() as talk:
+            talk.ask(b"set k 3 0 300000\r\n%s\r\n" % (b"v" * 300000), b"STORED\r\n")
+        for words in [["ping"], ["stats"], ["items", "-j"], ["settings"],
+                      ["top", "--plain", "-c", "1", "-i", "0.01"]]:
+            self.ctl(*self.trust(), *words, server=server)
+        dump = self.ctl(*self.trust(), "dump", server=server, safe=False).out
+        self.assertEqual(parse_dump(dump)[b"k"], (3, 0, b"v" * 300000))
+        self.ctl(*self.trust(), "load", server=server, stdin=dump)
+
+    def test_names_and_addresses_are_compared(self):
+        server = self.start()
+        self.ctl(*self.trust(), "ping", server="localhost:%d" % server.port)
+        self.ctl(*self.trust(), "--tls-servername", "localhost", "ping", server=server)
+        for name in ["elsewhere", "127.0.0.2"]:
+            done = self.ctl(*self.trust(), "--tls-servername", name, "ping", server=server,
+                            status=UNREACHABLE)
+            self.assertIn(b"certificate", done.err)
+
+    def test_strangers_are_not_trusted_unless_one_says_so(self):
+        server = self.start()
+        for words in [["--tls"], self.trust("other")]:
+            done = self.ctl(*words, "ping", server=server, status=UNREACHABLE)
+            self.assertIn(b"certificate", done.err)
+        self.ctl("--tls", "--tls-insecure", "ping", server=server)
+        self.ctl("--tls", "--tls-ca", self.path("none"), "ping", server=server,
+                 status=UNREACHABLE)
+
+    def test_a_certificate_of_ones_own_is_shown(self):
+        server = self.start(words=["ssl_verify_mode=2",
+                                   "ssl_ca_cert=" + self.certs.path("ca.pem")], own="client")
+        self.ctl(*self.trust(), "ping", server=server, status=UNREACHABLE)
+        self.ctl(*self.trust(), "--tls-cert", self.certs.path("client.pem"), "--tls-key",
+                 self.certs.path("client.key"), "ping", server=server)
+
+    def test_a_server_that_does_not_speak_it_is_2(self):
+        self.ctl(*self.trust(), "ping", server=self.serve(), status=UNREACHABLE)
+        self.ctl("ping", server=self.start(), status=UNREACHABLE)
+        with Liar(lambda talk: talk.say(os.urandom(10000))) as liar:
+            self.ctl(*self.trust(), "ping", server=liar, status=UNREACHABLE)
+        with Liar(lambda talk: talk.stop.wait(SECONDS)) as liar:
+            self.ctl(*self.trust(), "ping", server=liar, status=UNREACHABLE, patience=0.3)
+
+    def test_unix_sockets_are_plain(self):
+        self.ctl("--tls", "ping", server="unix:/x", status=USAGE)
+
+
+class Top(Case):
+    """The live view. A pseudo terminal stands in for people."""
+
+    def test_json_and_plain_rounds(self):
+        server = self.serve()
+        store(server.port, {b"k": (0, 0, b"v" * 1000)})
+        documents = self.ctl("top", "--json", "--count", 2, "--interval", "0.01",
+                             server=server).json()
+        self.assertEqual(len(documents), 2)
+        self.assertEqual(documents[1]["items"], 1)
+        self.assertGreater(documents[1]["seconds"], 0)
+        self.assertGreater(documents[1]["requests_per_second"] + 1, 0)
+        text = self.ctl("top", "--plain", "--count", 2, "--interval", "0.01", "--sort",
+                        "memory", server=server).text()
+        self.assertEqual(text.count("larderctl top"), 2)
+        for word in ["Requests", "Hits", "Memory", "Evictions", "Clients", "Latency",
+                     "by memory", "Hot keys"]:
+            self.assertIn(word, text)
+
+    def screen(self, *words, rows=24, columns=80, term="xterm"):
+        terminal = Terminal([CTL, *words], rows, columns, TERM=term)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def test_the_screen_shows_sorts_resizes_and_quits(self):
+        server = self.serve()
+        store(server.port, {b"small": (0, 0, b""), b"large": (0, 0, b"x" * 100000)})
+        terminal = self.screen("-s", where(server), "top", "-i", "0.2")
+        for word in [where(server).encode(), b"Requests", b"Latency", b"by class", b"q quit"]:
+            terminal.expect(word)
+        for key, order in [(b"m", b"memory"), (b"i", b"items"), (b"e", b"evicted"),
+                           (b"c", b"class")]:
+            at = len(terminal.seen)
+            terminal.send(key)
+            terminal.expect(order[:1], after=at)
+        at = len(terminal.seen)
+        terminal.send(b"h")
+        terminal.expect(b"bytes", after=at)
+        at = len(terminal.seen)
+        terminal.resize(40, 120)
+        terminal.expect(b"Latency", after=at)
+        at = len(terminal.seen)
+        terminal.resize(5, 30)
+        terminal.expect(b"Requests", after=at)
+        terminal.resize(1, 1)
+        terminal.resize(24, 80)
+        terminal.send(b"q")
+        self.assertEqual(terminal.end(), OK)
+        # The screen that was there before comes back.
+        self.assertIn(b"\x1b[?1049l", terminal.seen)
+
+    def test_a_server_that_goes_is_said_and_tried_again(self):
+        answered = threading.Event()
+
+        def behave(talk):
+            general = b"STAT version 1.6\x1b[31mevil\r\nSTAT curr_items 7\r\nEND\r\n"
+            line = talk.line()
+            while line is not None:
+                if line == b"stats" and answered.is_set():
+                    return
+                talk.say(general if line == b"stats" else
+                         b"ERROR\r\n" if b"hot" in line or b"lat" in line else b"END\r\n")
+                if b"lat" in line:
+                    answered.set()
+                line = talk.line()
+        with Liar(behave) as liar:
+            terminal = self.screen("-s", where(liar), "top", "-i", "0.1")
+            terminal.expect(b"closed the connection")
+            answered.clear()
+            terminal.expect(b"%1B[31mevil")
+            at = len(terminal.seen)
+            terminal.expect(b"closed the connection", after=at)
+            terminal.send(b"q")
+            self.assertEqual(terminal.end(), OK)
+        self.assertNotIn(b"\x1b[31mevil", terminal.seen)
+
+    def test_keys_are_heard_while_the_server_is_silent(self):
+        rounds = []
+
+        def behave(talk):
+            line = talk.line()
+            while line is not None:
+                if line == b"stats":
+                    rounds.append(line)
+                if len(rounds) > 1:
+                    talk.stop.wait(SECONDS)
+                    return
+                talk.say(b"STAT version 1\r\nEND\r\n" if line == b"stats" else b"END\r\n")
+                line = talk.line()
+        with Liar(behave) as liar:
+            terminal = self.screen("-t", "86400", "-s", where(liar), "top", "-i", "0.01")
+            terminal.expect(b"q quit")
+            end = time.monotonic() + SECONDS
+            while len(rounds) < 2:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            terminal.send(b"q")
+            self.assertEqual(terminal.end(), OK)
+
+    def test_hot_keys_are_harmless(self):
+        def behave(talk):
+            line = talk.line()
+            while line is not None:
+                talk.say({b"stats": b"STAT version 1\r\n",
+                          b"stats hotkeys": b"STAT hotkeys_sample 1\r\nSTAT samples 4\r\n"
+                          b"STAT requests:1:key a%1b[31mx\r\nSTAT requests:1:count 2\r\n"
+                          b"STAT requests:2:key \x1b[32my\r\n"
+                          b"STAT requests:33:key z\r\nSTAT requests:0:key z\r\n",
+                          b"stats latency": b"STAT \x1b[33m:p50_us 1\r\n"
+                          b"STAT \x1b[33m:samples 1\r\n",
+                          }.get(line, b"") + b"END\r\n")
+                line = talk.line()
+        with Liar(behave) as liar:
+            text = self.ctl("top", "--plain", "-c", 1, "-i", "0.01", server=liar).text()
+            self.assertRegex(text, r"50\.0 %  a%1B\[31mx\n")
+            self.assertIn("%1B[32my", text)
+            document = self.ctl("top", "-j", "-c", 1, "-i", "0.01", server=liar).json()[0]
+            self.assertEqual(document["hot_by_requests"][0],
+                             {"key": "a%1B[31mx", "count": 2})
+
+    def test_without_a_screen_it_prints(self):
+        server = self.serve()
+        for term in ["nonsense", ""]:
+            terminal = self.screen("-s", where(server), "top", "-c", "1", "-i", "0.01",
+                                   term=term)
+            terminal.expect(b"Requests")
+            self.assertEqual(terminal.end(), OK)
+
+
 class Terminal:
     """A program on a pseudo terminal."""
 
@@ -400,8 +611,11 @@ class Terminal:
         self.seen = b""
         self.pid, self.fd = os.forkpty()
         if self.pid == 0:
-            os.execve(command[0], command, environment(TERM="xterm", **env))
+            # So that the size is set before it is asked for.
+            os.read(0, 1)
+            os.execve(command[0], command, environment(**dict({"TERM": "xterm"}, **env)))
         self.resize(rows, columns)
+        self.send(b"\n")
 
     def resize(self, rows, columns):
         import fcntl
@@ -608,7 +822,7 @@ class Dumps(Case):
             terminal.close()
 
     def test_memory_does_not_grow_with_the_dump(self):
-        if srv.sanitized():
+        if sanitized(CTL):
             self.skipTest("sanitizers take memory of their own")
         server = self.serve("-m", "256")
         with server.connect() as talk:
