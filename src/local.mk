@@ -15,6 +15,7 @@ libbase_a_SOURCES = \
 	src/base/latency.c src/base/latency.h \
 	src/base/lock.h \
 	src/base/log.c src/base/log.h \
+	src/base/memlimit.c src/base/memlimit.h \
 	src/base/nearest.c src/base/nearest.h \
 	src/base/num.c src/base/num.h \
 	src/base/option_check.c \
@@ -138,6 +139,7 @@ EXTRA_DIST += src/http/page.html
 CLEANFILES += src/http/page.inc
 libmain_a_SOURCES = \
 	src/main/auth.c src/main/auth.h \
+	src/main/bound.c src/main/bound.h \
 	src/main/cyrus.h \
 	src/main/endpoint.c src/main/endpoint.h \
 	src/main/heartbeat.c src/main/heartbeat.h \

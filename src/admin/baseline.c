@@ -19,7 +19,8 @@
     X(pages_moved) \
     X(move_rescues) \
     X(direct_reclaims) \
-    X(no_memory)
+    X(no_memory) \
+    X(ghost_hits)
 
 #define CLASS_COUNTERS(X) \
     X(evicted) \
@@ -30,7 +31,9 @@
     X(reclaimed) \
     X(out_of_memory) \
     X(sweep_checked) \
-    X(sweep_reclaimed)
+    X(sweep_reclaimed) \
+    X(ghost_hits) \
+    X(wanted)
 
 #define CONN_COUNTERS(X) \
     X(total) \

@@ -160,6 +160,8 @@ option_check(struct options *options)
         options->protocol = PROTOCOL_ASCII;
     if (!options->port_given && options->udp_port != 0)
         options->port = options->udp_port;
+    if (options->memory_total > 0 && !options->memory_given)
+        options->memory_max = options->memory_total;
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         int status = checks[i](options);
         if (status != OPTIONS_GO_ON)

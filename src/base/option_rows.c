@@ -84,7 +84,12 @@ const struct option_row option_rows[] = {
         "what clients may speak: auto (their first byte tells), ascii or binary"),
 
     GROUP("Memory"),
-    OTHER('m', "memory-limit", option_set_memory, "MiB", "memory for items"),
+    OTHER('m', "memory-limit", option_set_memory, "MiB",
+        "memory for items; or a percentage of what the machine or the control group allows "
+        "(70%), or auto: 70% of it"),
+    OTHER(258, "memory-total", option_set_memory_total, "MiB",
+        "memory for the whole process; items get what the rest of it leaves, at most -m; "
+        "or a percentage, or auto, as with -m"),
     OTHER('I', "max-item-size", option_set_item_size, "bytes",
         "largest item; k and m are understood"),
     FLAG('M', "disable-evictions", evict, false,
@@ -171,6 +176,13 @@ const struct option_row option_words[] = {
     FLAG(0, "slab_reassign", slab_reassign, true,
         "pages may move to the sizes that need them (default)"),
     FLAG(0, "no_slab_reassign", slab_reassign, false, "pages stay where they are"),
+    OTHER(0, "eviction", option_set_eviction, "word",
+        "segmented (default: a new key is on probation for a tenth of the cache, then kept "
+        "by use), or lru (of 16 items the least recently used goes)"),
+    INT(0, "object_bias", object_bias, 0, 100, NULL, "percent",
+        "what pages move for: most hits (100), most bytes hit (0), or between"),
+    INT(0, "counter_reserve", counter_reserve, 0, 50, NULL, "percent",
+        "share of memory in which counters that expire are never evicted before"),
     OTHER(0, "slab_chunk_max", option_set_chunk_max, "KiB",
         "largest chunk; larger items are chains of chunks, of 64 KiB at most"),
     OTHER(0, "slab_sizes", option_set_slab_sizes, "bytes-bytes-...",

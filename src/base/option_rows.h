@@ -96,6 +96,8 @@ void option_print_licence(void);
 /* Setters that rows refer to; option_setters.c. */
 int option_set_listen(struct options *, const struct option_row *, const char *);
 int option_set_memory(struct options *, const struct option_row *, const char *);
+int option_set_memory_total(struct options *, const struct option_row *, const char *);
+int option_set_eviction(struct options *, const struct option_row *, const char *);
 int option_set_port(struct options *, const struct option_row *, const char *);
 int option_set_item_size(struct options *, const struct option_row *, const char *);
 int option_set_mask(struct options *, const struct option_row *, const char *);

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memlimit.h"
 #include "base/option_rows.h"
 
 /* Item references have 40 bits and count units of 8 bytes. */
 #define MEMORY_MIB_MAX (INT64_C(1) << 23)
+#define MEMORY_AUTO_PERCENT 70
+#define MEMORY_TOTAL_LEAST 16
 #define SLAB_SIZES_MAX 62
 #define CHUNK_KIB_MAX 1024
 
@@ -77,13 +80,33 @@ number_with_unit(const char *text, char letter, int64_t *number_out)
     return option_number(digits, number_out);
 }
 
+/* A share of the memory that this process may use: `auto`, or `70%`. 0: neither of them, or
+ * nobody knows how much there is. */
+static uint64_t
+share_of_memory(const char *text)
+{
+    int64_t percent;
+
+    if (strcmp(text, "auto") == 0)
+        percent = MEMORY_AUTO_PERCENT;
+    else if (!number_with_unit(text, '%' | 0x20, &percent) || percent < 1 || percent > 100)
+        return 0;
+    return memlimit_here() / 100 * (uint64_t)percent >> 20 << 20;
+}
+
 /* MiB. memcached takes `64m` for 64, and garbage for 0, which is too little. */
 int
 option_set_memory(struct options *options, const struct option_row *row, const char *text)
 {
     int64_t number;
+    uint64_t share = share_of_memory(text);
 
     (void)row;
+    options->memory_given = true;
+    if (share > 0) {
+        options->memory_max = share;
+        return OPTIONS_GO_ON;
+    }
     if (!option_number(text, &number) && !number_with_unit(text, 'm', &number)) {
         fprintf(stderr, "-m, --memory-limit: not a number of MiB: \"%s\"\n"
             "Cannot set item size limit higher than 1/2 of memory max.\n", text);
@@ -96,6 +119,38 @@ option_set_memory(struct options *options, const struct option_row *row, const c
     }
     options->memory_max = (uint64_t)number << 20;
     return OPTIONS_GO_ON;
+}
+
+/* MiB or a share of memory, for the whole process. */
+int
+option_set_memory_total(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int64_t number;
+
+    (void)row;
+    options->memory_total = share_of_memory(text);
+    if (options->memory_total > 0)
+        return OPTIONS_GO_ON;
+    if ((!option_number(text, &number) && !number_with_unit(text, 'm', &number)) ||
+        number < MEMORY_TOTAL_LEAST || number > MEMORY_MIB_MAX) {
+        fprintf(stderr, "--memory-total: must be at least %d (MiB), auto, or a percentage: "
+            "\"%s\"\n", MEMORY_TOTAL_LEAST, text);
+        return OPTIONS_BAD_USAGE;
+    }
+    options->memory_total = (uint64_t)number << 20;
+    return OPTIONS_GO_ON;
+}
+
+int
+option_set_eviction(struct options *options, const struct option_row *row, const char *text)
+{
+    (void)row;
+    options->evict_lru = strcmp(text, "lru") == 0;
+    if (options->evict_lru || strcmp(text, "segmented") == 0)
+        return OPTIONS_GO_ON;
+    fprintf(stderr, "-o eviction: must be segmented or lru, not \"%s\"\n", text);
+    return OPTIONS_BAD_USAGE;
 }
 
 int

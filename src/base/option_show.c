@@ -57,6 +57,10 @@ show_other(const struct options *options, const struct option_row *row, char *to
         snprintf(to, size, "%o", options->unix_mask);
     } else if (row->set == option_set_memory) {
         snprintf(to, size, "%llu", (unsigned long long)options->memory_max >> 20);
+    } else if (row->set == option_set_memory_total) {
+        snprintf(to, size, "%llu", (unsigned long long)options->memory_total >> 20);
+    } else if (row->set == option_set_eviction) {
+        snprintf(to, size, "%s", options->evict_lru ? "lru" : "segmented");
     } else if (row->set == option_set_item_size) {
         snprintf(to, size, "%llu", (unsigned long long)options->item_size_max);
     } else if (row->set == option_set_protocol) {

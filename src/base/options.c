@@ -38,6 +38,8 @@ options_init(struct options *options)
         .maxconns_fast = true,
         .hash_expand = true,
         .slab_reassign = true,
+        .object_bias = 100,
+        .counter_reserve = 10,
         .slab_automove = 1,
         .slab_automove_ratio = 0.8,
         .slab_automove_window = 10,

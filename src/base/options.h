@@ -31,6 +31,8 @@ struct options {
     bool coredumps;       /* -r */
     char *user;           /* -u */
     uint64_t memory_max;  /* -m, bytes */
+    bool memory_given;
+    uint64_t memory_total; /* --memory-total, bytes for everything; 0: no bound */
     bool evict;           /* not -M */
     int connections_max;  /* -c */
     bool lock_memory;     /* -k */
@@ -62,6 +64,9 @@ struct options {
     int hash_power;
     bool hash_expand;
     bool slab_reassign;
+    bool evict_lru;       /* eviction=lru */
+    int object_bias;      /* per cent */
+    int counter_reserve;  /* per cent of memory */
     int slab_automove;
     double slab_automove_ratio;
     unsigned slab_automove_window;

@@ -25,6 +25,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memlimit.h"
 #include "base/service.h"
 #include "cmd/session.h"
 #include "main/auth.h"
@@ -44,6 +45,10 @@
 #define FDS_PER_WORKER 5u
 /* A piece of a chained item lies in one of the store's pages. */
 #define PIECE_MAX 65536u
+/* What the index, connections and buffers take besides -m, roughly: one part in so many, and so
+ * much in any case. */
+#define OVERHEAD_SHARE 8
+#define OVERHEAD_LEAST (UINT64_C(16) << 20)
 /* -o hashpower counts memcached's buckets of 8 bytes; ours have 64. */
 #define HASH_POWER_LESS 3
 
@@ -67,6 +72,7 @@ struct server {
     struct endpoint endpoint; /* -o http */
     struct reload reload;
     struct heartbeat heartbeat;
+    struct bound bound;
     char sandbox[SANDBOX_LAYERS_MAX]; /* what is in force */
 };
 
@@ -317,6 +323,23 @@ piece_max(const struct options *options)
     return PIECE_MAX;
 }
 
+/* Whoever runs into the limit of his control group is killed, with all that was cached. */
+static void
+warn_of_memory(const struct options *options)
+{
+    uint64_t most = options->memory_max + options->memory_max / OVERHEAD_SHARE +
+        OVERHEAD_LEAST;
+    uint64_t limit = memlimit_here();
+
+    if (options->memory_total > 0)
+        most = options->memory_total;
+    if (limit != 0 && most > limit)
+        fprintf(stderr, "warning: -m %llu and what comes on top (about %llu MiB in all) is "
+            "more than the %llu MiB that this process may use\n",
+            (unsigned long long)options->memory_max >> 20, (unsigned long long)most >> 20,
+            (unsigned long long)limit >> 20);
+}
+
 static int
 make_store(struct server *server)
 {
@@ -336,8 +359,9 @@ make_store(struct server *server)
         .evict = options->evict,
         .preallocate = options->large_pages,
         .slab_reassign = options->slab_reassign,
-        .object_bias = 100,
-        .counter_reserve = 10,
+        .lru = options->evict_lru,
+        .object_bias = (unsigned)options->object_bias,
+        .counter_reserve = (unsigned)options->counter_reserve,
         .no_cas = !options->cas,
         .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
     };
@@ -355,6 +379,11 @@ make_store(struct server *server)
         return STATUS_FAILURE;
     }
     store_sweep_enable(server->store, options->lru_crawler);
+    if (bound_open(&server->bound, options->memory_total, options->memory_max) != 0) {
+        perror("--memory-total: /proc/self/statm");
+        return STATUS_OS;
+    }
+    warn_of_memory(options);
     return 0;
 }
 
@@ -480,7 +509,8 @@ start_threads(struct server *server)
         fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
         return STATUS_FAILURE;
     }
-    server->upkeep = upkeep_start(server->store, &server->clock, server->journal);
+    server->upkeep = upkeep_start(
+        server->store, &server->clock, &server->bound, server->journal);
     if (server->upkeep == NULL) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(errno));
         return STATUS_FAILURE;
@@ -528,6 +558,7 @@ tear_down(struct server *server)
         journal_destroy(server->journal);
     if (server->store != NULL)
         store_destroy(server->store);
+    bound_close(&server->bound);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
 }
@@ -535,7 +566,7 @@ tear_down(struct server *server)
 int
 serve(struct options *options)
 {
-    struct server server = { .options = options, .signal_fd = -1 };
+    struct server server = { .options = options, .signal_fd = -1, .bound = { .fd = -1 } };
     int status;
 
     reload_init(&server.reload, options);

@@ -4,7 +4,7 @@
  *
  * A slice is BUDGET_US. The pause is short while work waits, and shorter the longer it
  * does, so that an index that has to grow fast does; it is long while there is none, so
- * that an idle server sleeps.
+ * that an idle server sleeps. While items are evicted it is in between.
  */
 #include "main/upkeep.h"
 
@@ -20,12 +20,14 @@
 
 #define BUDGET_US      2000u
 #define PAUSE_LEAST_MS 2u
+#define PAUSE_EVICT_MS 10u
 #define PAUSE_WORK_MS  50u
 #define PAUSE_IDLE_MS  500u
 
 struct upkeep {
     struct store *store;
     const struct clock *clock;
+    struct bound *bound;
     struct store_thread *store_thread;
     const struct journal *journal;
     struct journal_writer *writer;
@@ -37,10 +39,12 @@ struct upkeep {
 };
 
 static unsigned
-next_pause(unsigned pause_ms, bool more)
+next_pause(unsigned pause_ms, enum store_upkeep state)
 {
-    if (!more)
+    if (state == STORE_IDLE)
         return pause_ms * 2 < PAUSE_IDLE_MS ? pause_ms * 2 : PAUSE_IDLE_MS;
+    if (state == STORE_EVICTING)
+        return PAUSE_EVICT_MS;
     if (pause_ms > PAUSE_WORK_MS)
         return PAUSE_WORK_MS;
     return pause_ms / 2 > PAUSE_LEAST_MS ? pause_ms / 2 : PAUSE_LEAST_MS;
@@ -91,13 +95,19 @@ upkeep_main(void *context)
 {
     struct upkeep *upkeep = context;
     unsigned pause_ms = PAUSE_WORK_MS;
+    uint32_t bound_second = 0;
 
     pthread_setname_np(pthread_self(), "upkeep");
     while (!sleep_ms(upkeep, pause_ms)) {
-        bool more = store_maintain(upkeep->store, upkeep->store_thread,
-            clock_seconds(upkeep->clock), BUDGET_US);
+        uint32_t now = clock_seconds(upkeep->clock);
+        enum store_upkeep state = store_maintain(upkeep->store, upkeep->store_thread, now,
+            BUDGET_US);
+
+        pause_ms = next_pause(pause_ms, state);
+        if (now != bound_second)
+            bound_keep(upkeep->bound, upkeep->store);
+        bound_second = now;
         tell_sweep(upkeep);
-        pause_ms = next_pause(pause_ms, more);
     }
     return NULL;
 }
@@ -113,7 +123,8 @@ forget(struct upkeep *upkeep)
 }
 
 struct upkeep *
-upkeep_start(struct store *store, const struct clock *clock, struct journal *journal)
+upkeep_start(struct store *store, const struct clock *clock, struct bound *bound,
+    struct journal *journal)
 {
     struct upkeep *upkeep = calloc(1, sizeof *upkeep);
     pthread_condattr_t monotonic;
@@ -122,6 +133,7 @@ upkeep_start(struct store *store, const struct clock *clock, struct journal *jou
         return NULL;
     upkeep->store = store;
     upkeep->clock = clock;
+    upkeep->bound = bound;
     upkeep->store_thread = store_thread_open(store);
     upkeep->journal = journal;
     upkeep->writer = journal_open(journal);

@@ -4,6 +4,7 @@
 #define LARDER_MAIN_UPKEEP_H
 
 #include "base/clock.h"
+#include "main/bound.h"
 #include "store/store.h"
 
 struct journal;
@@ -11,8 +12,8 @@ struct upkeep;
 
 /* Starts it; what it does is told to `journal`. NULL with errno set. All arguments are
  * borrowed until upkeep_stop(). */
-struct upkeep *upkeep_start(
-    struct store *store, const struct clock *clock, struct journal *journal);
+struct upkeep *upkeep_start(struct store *store, const struct clock *clock,
+    struct bound *bound, struct journal *journal);
 /* Ends it and frees everything. */
 void upkeep_stop(struct upkeep *upkeep);
 

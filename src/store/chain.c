@@ -296,6 +296,12 @@ upload_put_upload(struct store_upload *upload, struct store_thread *thread,
 }
 
 unsigned
+upload_last_class(const struct store_upload *upload)
+{
+    return INFO_CLASS(item_info(item_at(upload->store, upload->last)));
+}
+
+unsigned
 upload_class(const struct store_upload *upload)
 {
     return INFO_CLASS(item_info(item_at(upload->store, upload->first)));

@@ -179,15 +179,6 @@ void item_dispose(struct store *store, struct item *item);
 /* True, under the stripe, if item_dispose() may run now (no pins). */
 bool item_disposable(struct item *item);
 
-/* The class by which an item is judged: that of its first piece, if it has any. */
-static inline unsigned
-judged_class(const struct store *store, struct item *item, uint32_t info)
-{
-    if (!(info & INFO_LARGE))
-        return INFO_CLASS(info);
-    return INFO_CLASS(item_info(item_at(store, item_chain(item, info)->first)));
-}
-
 /* Takes a page of another class (-1: any) for class `to` (0: the pool). */
 bool page_move(struct store *store, struct store_thread *thread, int from, unsigned to,
     uint32_t now);
@@ -201,6 +192,8 @@ bool balance_pages(struct store *store, struct store_thread *thread, uint32_t no
 uint64_t gauge_bytes(const struct item *item, uint32_t info);
 void gauge_add(struct store_thread *thread, const struct item *item, uint32_t info);
 void gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info);
+/* Counters that expire, in a class. */
+uint64_t counters_of(struct store *store, unsigned id);
 /* Do counters take more than their reserve? Looked at now and then. */
 void counters_check(struct store *store);
 /* Number of items has changed by `n`: tells the table now and then. */
@@ -238,6 +231,8 @@ void chain_reown(struct store *store, struct item *head);
  * or `head` is dropped and the upload can be given again or cancelled. */
 void upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
     uint32_t bits);
+/* Class of its last piece; all others are of the largest class or of one kind. */
+unsigned upload_last_class(const struct store_upload *upload);
 /* Class of its first piece. */
 unsigned upload_class(const struct store_upload *upload);
 /* Frees the upload's struct; its pieces belong to an item, or nobody. */

@@ -45,18 +45,13 @@ gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info)
 void
 counters_check(struct store *store)
 {
-    uint64_t bytes = 0, share, n[SLAB_CLASSES_MAX] = { 0 };
+    uint64_t bytes = 0, share;
 
-    pthread_mutex_lock(&store->threads_lock);
-    for (struct store_thread *thread = store->threads; thread != NULL;
-         thread = thread->next)
-        for (unsigned id = 1; id <= store->slab.nclasses; id++)
-            n[id] += atomic_load_explicit(&thread->gauges[id].counters,
-                memory_order_relaxed);
-    pthread_mutex_unlock(&store->threads_lock);
     for (unsigned id = 1; id <= store->slab.nclasses; id++) {
-        store->slab.classes[id].counters = n[id];
-        bytes += n[id] * store->slab.classes[id].chunk_size;
+        struct slab_class *class = &store->slab.classes[id];
+
+        class->counters = counters_of(store, id);
+        bytes += class->counters * class->chunk_size;
     }
     share = ((uint64_t)store->slab.pages_max << PAGE_SIZE_BITS) / 100 *
         store->options.counter_reserve;
@@ -120,8 +115,10 @@ item_dispose(struct store *store, struct item *item)
 
 /* ---- Victims ------------------------------------------------------------------------- */
 
+/* `id`: the class whose chunk is wanted, which for a large item is that of a piece. */
 static void
-count_victim(struct store *store, struct item *item, uint64_t hash, uint32_t now)
+count_victim(struct store *store, struct item *item, uint64_t hash, unsigned id,
+    uint32_t now)
 {
     uint32_t info = item_info(item);
     struct slab_class *class = &store->slab.classes[INFO_CLASS(info)];
@@ -141,7 +138,7 @@ count_victim(struct store *store, struct item *item, uint64_t hash, uint32_t now
     if (INFO_REFS(info) != 0)
         atomic_fetch_add_explicit(&class->evicted_active, 1, memory_order_relaxed);
     atomic_store_explicit(&class->evicted_age, age, memory_order_relaxed);
-    policy_evicted(store, judged_class(store, item, info), hash, age, now);
+    policy_evicted(store, id, hash, age, now);
 }
 
 struct table_spot
@@ -214,12 +211,13 @@ unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint3
     struct lock *stripe;
     struct table_spot spot = lock_owner(store, thread, ref, &stripe);
     struct item *item = spot.item;
+    unsigned id = INFO_CLASS(item_info(item_at(store, ref)));
 
     if (item == NULL)
         return NULL;
     if (may_evict(store, item, now, why)) {
         if (why != EVICT_DEAD_ONLY)
-            count_victim(store, item, spot.hash, now);
+            count_victim(store, item, spot.hash, id, now);
         if (why != EVICT_DEAD_ONLY && is_observed(thread))
             show_victim(store, thread, item, now);
         item_unlink(store, thread, &spot);

@@ -29,6 +29,20 @@ sum_gauges(struct store *store, unsigned id, uint64_t *items, uint64_t *bytes)
     pthread_mutex_unlock(&store->threads_lock);
 }
 
+uint64_t
+counters_of(struct store *store, unsigned id)
+{
+    uint64_t n = 0;
+
+    pthread_mutex_lock(&store->threads_lock);
+    for (struct store_thread *thread = store->threads; thread != NULL;
+         thread = thread->next)
+        n += get(&thread->gauges[id].counters);
+    pthread_mutex_unlock(&store->threads_lock);
+    /* Threads are read one after the other, so it may look a little less than none. */
+    return (int64_t)n < 0 ? 0 : n;
+}
+
 static void
 sum_threads(struct store *store, struct store_totals *totals)
 {
@@ -55,7 +69,28 @@ sum_classes(const struct slab *slab, struct store_totals *totals)
         totals->no_memory += get(&class->out_of_memory);
         totals->sweep_checked += get(&class->sweep_checked);
         totals->sweep_reclaimed += get(&class->sweep_reclaimed);
+        totals->ghost_hits += get(&class->ghost_hits);
     }
+}
+
+static void
+sum_policy(struct store *store, struct store_totals *totals)
+{
+    uint64_t evicted = 0;
+
+    for (unsigned id = 1; id <= store->slab.nclasses; id++) {
+        struct slab_class *class = &store->slab.classes[id];
+
+        lock_take(&class->lock);
+        totals->probation_bytes += ring_bytes(&class->probation);
+        lock_give(&class->lock);
+        totals->counter_bytes += counters_of(store, id) * class->chunk_size;
+        evicted += get(&class->gone);
+    }
+    totals->counter_limit = totals->limit_bytes / 100 * store->options.counter_reserve;
+    /* Memory that nothing was written to is not there. */
+    if (store->ghost.sets != NULL && evicted > 0)
+        totals->ghost_bytes = totals->index_buckets * sizeof(struct ghost_set);
 }
 
 void
@@ -84,6 +119,7 @@ store_totals(struct store *store, struct store_totals *totals)
     sum_gauges(store, 0, &totals->items, &totals->bytes);
     sum_threads(store, totals);
     sum_classes(slab, totals);
+    sum_policy(store, totals);
 }
 
 unsigned
@@ -132,9 +168,15 @@ store_class_totals(struct store *store, unsigned id, uint32_t now,
         .out_of_memory = get(&class->out_of_memory),
         .sweep_checked = get(&class->sweep_checked),
         .sweep_reclaimed = get(&class->sweep_reclaimed),
+        .ghost_hits = get(&class->ghost_hits),
+        .wanted = get(&class->wanted),
+        .counters = counters_of(store, id),
+        .evicted_age_mean = atomic_load_explicit(&class->mean_age,
+            memory_order_relaxed) / 256,
     };
     lock_take(&class->lock);
     class_memory(class, totals);
+    totals->probation = class->probation.count;
     totals->evicted_age = atomic_load_explicit(&class->evicted_age, memory_order_relaxed);
     if (class->hand_access != 0 && now > class->hand_access)
         totals->oldest_age = now - class->hand_access;

@@ -98,11 +98,14 @@ policy_evicted(struct store *store, unsigned id, uint64_t hash, uint32_t age, ui
 
 uint32_t
 policy_admit(struct store *store, const struct item *old, uint64_t hash, unsigned id,
-    bool is_counter)
+    unsigned last_id, bool is_counter)
 {
     if (old != NULL)
         return item_info(old) & (INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE);
-    if (was_ghost(store, hash, id, is_counter) || is_counter || store->options.lru)
+    if (was_ghost(store, hash, id, is_counter) ||
+        (last_id != id && was_ghost(store, hash, last_id, false)))
+        return 0;
+    if (is_counter || store->options.lru)
         return 0;
     return INFO_PROBATION;
 }

@@ -37,10 +37,11 @@ struct store_thread;
 
 /* Bits that a new item of a key begins with: where `old` (the key's present item, or NULL) was,
  * there it stays; otherwise by its ghost. To be set in its info, and in its pieces', which
- * then go to policy_enlist(). The stripe is held. `id`: class of the item or of its first
- * piece; `is_counter`: see put_is_counter(). */
+ * then go to policy_enlist(). The stripe is held. `id`, `last_id`: class of the item, or of the
+ * first and the last of its pieces: whichever was short of memory knows its ghost.
+ * `is_counter`: see put_is_counter(). */
 uint32_t policy_admit(struct store *store, const struct item *old, uint64_t hash,
-    unsigned id, bool is_counter);
+    unsigned id, unsigned last_id, bool is_counter);
 /* A chunk whose info says INFO_PROBATION enters its class's ring. */
 void policy_enlist(struct store *store, struct item *chunk);
 
@@ -51,7 +52,7 @@ void policy_enlist(struct store *store, struct item *chunk);
  */
 uint64_t policy_victim(struct store *store, unsigned id, bool anyway, uint32_t now);
 /* Tells that the item is being evicted, `age` seconds after its last use; its stripe is held.
- * `id` as in policy_admit(). */
+ * `id`: the class in which memory was short. */
 void policy_evicted(struct store *store, unsigned id, uint64_t hash, uint32_t age,
     uint32_t now);
 

@@ -376,10 +376,15 @@ void store_flush(struct store *store, uint32_t when, uint32_t now);
 
 /*
  * A slice of background work: reclaims expired and flushed items, grows the index, gives
- * pages back after the limit was lowered. At most about `budget_us` microseconds. Returns
- * true when more work waits. One thread at a time.
+ * pages back after the limit was lowered, moves pages between classes. At most about
+ * `budget_us` microseconds. Tells how soon it should be called again. One thread at a time.
  */
-bool store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
+enum store_upkeep {
+    STORE_IDLE,     /* a second hence will do */
+    STORE_EVICTING, /* in some ten milliseconds: pages may have to follow demand */
+    STORE_BEHIND,   /* at once: work waits */
+};
+enum store_upkeep store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     uint32_t budget_us);
 
 /* Changes the memory limit. False: beyond the reserved address space, or preallocated.
@@ -412,6 +417,9 @@ struct store_totals {
     uint32_t index_power;
     bool index_growing, sweep_running, sweep_enabled;
     uint64_t upload_bytes, pinned_bytes;
+    uint64_t ghost_hits;                 /* keys that came back soon after their eviction */
+    uint64_t ghost_bytes, probation_bytes; /* memory of the ghosts and of the rings */
+    uint64_t counter_bytes, counter_limit; /* of counters that expire, and their reserve */
     uint64_t flushed_before;             /* second of the last flush, 0: none */
 };
 void store_totals(struct store *store, struct store_totals *totals_out);
@@ -424,6 +432,11 @@ struct store_class_totals {
     uint64_t evicted, evicted_nonzero, evicted_unfetched, evicted_active, expired_unfetched;
     uint64_t reclaimed, out_of_memory, sweep_checked, sweep_reclaimed;
     uint32_t evicted_age; /* seconds since last use of the last item evicted */
+    uint64_t ghost_hits; /* keys that came back soon after they were evicted from here */
+    uint64_t wanted;     /* ... so soon that a few more pages would have kept them */
+    uint64_t probation;  /* about: items on probation */
+    uint64_t counters;   /* items that are counters and expire */
+    uint32_t evicted_age_mean; /* of the last few hundred victims, seconds */
     uint32_t oldest_age;  /* about: seconds since last use of the item next under the hand */
 };
 /* Highest class id; ids are 1 .. this. */

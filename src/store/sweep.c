@@ -144,7 +144,7 @@ catch_up_index(struct store *store, uint64_t deadline)
     return false;
 }
 
-bool
+enum store_upkeep
 store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     uint32_t budget_us)
 {
@@ -157,7 +157,9 @@ store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     more = shrink(store, thread, now, deadline) || more;
     more = sweep(store, thread, now, deadline) || more;
     counters_check(store);
-    return balance_pages(store, thread, now) || more;
+    if (balance_pages(store, thread, now) && !more)
+        return STORE_EVICTING;
+    return more ? STORE_BEHIND : STORE_IDLE;
 }
 
 void

@@ -138,15 +138,19 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
 {
     unsigned id = slab_class_for(&store->slab, item_used(info, put_value_len(put)));
     struct item *item = chunk_get(store, thread, id, now);
+    unsigned last_id = id;
     uint32_t bits;
 
     if (item == NULL)
         return NULL;
     written->cas = item_fill(store, item, put, info, now);
     info |= id << 8;
-    if (info & INFO_LARGE)
+    if (info & INFO_LARGE) {
         id = upload_class(put->upload);
-    bits = policy_admit(store, old, put->hash, id, put->counter) | INFO_TAG_OF(written->cas);
+        last_id = upload_last_class(put->upload);
+    }
+    bits = policy_admit(store, old, put->hash, id, last_id, put->counter) |
+        INFO_TAG_OF(written->cas);
     if (info & INFO_LARGE) {
         upload_give(put->upload, item, item_chain(item, info), bits);
         bits = 0;

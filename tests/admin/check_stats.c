@@ -59,7 +59,8 @@ START_TEST(general_statistics_have_memcacheds_names_in_its_order)
     names = names_of(&fixture);
     ck_assert_int_eq(strncmp(names, GENERAL, sizeof GENERAL - 1), 0);
     ck_assert_str_eq(
-        names + sizeof GENERAL - 1, "partial_kicks upload_bytes pinned_bytes ");
+        names + sizeof GENERAL - 1, "partial_kicks ghost_hits ghost_bytes "
+        "probation_bytes counter_bytes counter_limit upload_bytes pinned_bytes ");
     ck_assert_str_eq(fixture.reply + fixture.reply_len - 5, "END\r\n");
     free(names);
     fixture_close(&fixture);
@@ -312,7 +313,7 @@ static const char SETTINGS[] =
     "idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes "
     "inline_ascii_response " TLS_SETTINGS "num_napi_ids memory_file client_flags_size "
     "partial_timeout latency_sample hotkeys_sample sandbox sandbox_layers "
-    "udp_amplification ";
+    "udp_amplification eviction object_bias counter_reserve memory_total ";
 
 START_TEST(settings_have_memcacheds_names_in_its_order)
 {
@@ -389,7 +390,7 @@ START_TEST(items_and_slabs_show_classes_in_use)
         "expired_unfetched evicted_unfetched evicted_active crawler_reclaimed "
         "crawler_items_checked lrutail_reflocked moves_to_cold moves_to_warm "
         "moves_within_lru direct_reclaims hits_to_hot hits_to_warm hits_to_cold "
-        "hits_to_temp ";
+        "hits_to_temp evicted_time_mean ghost_hits page_demand probation counters ";
     static const char SLABS[] =
         "chunk_size chunks_per_page total_pages total_chunks used_chunks free_chunks "
         "free_chunks_end get_hits cmd_set delete_hits incr_hits decr_hits cas_hits "

@@ -231,6 +231,9 @@ END_TEST
 static void
 count_work(struct member *member)
 {
+    /* Odd ones expire one day, even ones don't. */
+    struct store_write write = { .mode = STORE_ADD };
+    struct store_written written;
     char text[32];
     uint64_t number;
     unsigned id = chance(member, 3);
@@ -238,7 +241,9 @@ count_work(struct member *member)
     snprintf(text, sizeof text, "counter-%u", id);
     if (kit_arith(&member->kit, STORE_INCR, text, 1, &number) == STORE_MISS) {
         /* Whoever creates it counts itself; whoever fails to, increments. */
-        if (kit_write(&member->kit, STORE_ADD, text, "1") == STORE_NOT_STORED)
+        write.exptime = id % 2 == 0 ? 0 : member->kit.now + 1000000;
+        if (kit_write_full(&member->kit, &write, slice_of(text, strlen(text)),
+                slice_of("1", 1), &written) == STORE_NOT_STORED)
             ck_assert_int_eq(kit_arith(&member->kit, STORE_INCR, text, 1, &number),
                 STORE_OK);
     }
