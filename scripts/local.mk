@@ -14,6 +14,15 @@ EXTRA_DIST += \
 	scripts/bench.d/memory.py \
 	scripts/bench.d/requests.c \
 	scripts/bench.d/throughput.py \
+	scripts/bench.d/traces.py \
+	scripts/bench.d/traces/README.md \
+	scripts/bench.d/traces/chance.c \
+	scripts/bench.d/traces/generate.c \
+	scripts/bench.d/traces/generate.h \
+	scripts/bench.d/traces/imported.c \
+	scripts/bench.d/traces/replay.c \
+	scripts/bench.d/traces/synthetic.c \
+	scripts/bench.d/traces/trace.h \
 	scripts/bench.d/traffic.c \
 	scripts/build \
 	scripts/check \
