@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	scripts/bench.d/memory.py \
 	scripts/bench.d/requests.c \
 	scripts/bench.d/throughput.py \
+	scripts/bench.d/tls.py \
 	scripts/bench.d/traces.py \
 	scripts/bench.d/traces/README.md \
 	scripts/bench.d/traces/chance.c \
@@ -40,6 +41,7 @@ EXTRA_DIST += \
 	doc/compatibility.md \
 	doc/design.md \
 	doc/django.md \
+	doc/tls.md \
 	doc/meta.md \
 	doc/statistics.md
 TESTS += scripts/check-layers

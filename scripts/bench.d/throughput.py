@@ -106,7 +106,7 @@ def run(report, load, options):
     report.summary("server_us_per_op", ["worker_us_per_op", "ops_per_s", "p50_us", "p99_us"])
 
 
-def memtier_row(program, server, protocol, pipeline, seconds, keys):
+def memtier_row(program, server, protocol, pipeline, seconds, keys, more=()):
     """One run of memtier_benchmark; CPU time counted around the whole of it."""
     out = os.path.join(server.directory, "memtier.json")
     argv = [program, "-s", "127.0.0.1", "-p", str(server.port), "-P", protocol,
@@ -114,7 +114,7 @@ def memtier_row(program, server, protocol, pipeline, seconds, keys):
             "--key-minimum", "1", "--key-maximum", str(keys), "--key-prefix", "memtier-",
             "--pipeline", str(pipeline), "--test-time", str(seconds),
             "--distinct-client-seed", "--hide-histogram", "--json-out-file", out,
-            "-o", os.devnull]
+            "-o", os.devnull, *more]
     before = server.cpu_seconds()
     done = subprocess.run(pinned(argv, LOAD_CORES), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=seconds + 60)

@@ -84,7 +84,14 @@ create(long abi, bool foreign_logins)
     return (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0u);
 }
 
-/* Opens up one directory. What is not there now will not be found later either. */
+/* What is not there now, or out of this user's reach, will not be found later either. */
+static int
+failure(void)
+{
+    return errno == ENOENT || errno == EACCES ? 0 : -errno;
+}
+
+/* Opens up one directory. */
 static int
 allow_directory(int ruleset, const char *directory, uint64_t allowed)
 {
@@ -93,7 +100,7 @@ allow_directory(int ruleset, const char *directory, uint64_t allowed)
 
     rule.parent_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (rule.parent_fd < 0)
-        return errno == ENOENT ? 0 : -errno;
+        return failure();
     if (syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0u) != 0)
         error = -errno;
     close(rule.parent_fd);
@@ -105,7 +112,7 @@ static int
 allow_parent(int ruleset, char *path, uint64_t allowed)
 {
     if (path == NULL)
-        return errno == ENOENT ? 0 : -errno;
+        return failure();
     int error = allow_directory(ruleset, dirname(path), allowed);
     free(path);
     return error;

@@ -370,6 +370,23 @@ class Reload(unittest.TestCase):
                 self.assertTrue(talk.line().startswith(b"Error "))
             self.assertEqual(self.serial(server), "server")
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_a_key_that_only_root_can_read_is_good_for_the_start(self):
+        private = certs.path("private")
+        os.mkdir(private, 0o700)
+        for end in (".pem", ".key"):
+            os.replace(certs.path("live" + end), os.path.join(private, "live" + end))
+        with start() as other:
+            layers = other.stats(b"settings")["sandbox_layers"]
+        words = "ssl_chain_cert=%s/live.pem,ssl_key=%s/live.key" % (private, private)
+        with srv.Server("-u", "nobody", "-Z", "-o", words, context=certs.client()) as server:
+            self.assertEqual(self.serial(server), "server")
+            self.assertEqual(server.stats(b"settings")["sandbox_layers"], layers)
+            with server.connect() as talk:
+                talk.send(b"refresh_certs\r\n")
+                self.assertRegex(talk.line(), rb"\AError loading .*: Permission denied\r\n")
+            self.assertEqual(self.serial(server), "server")
+
     def test_authorities_are_read_again_and_old_sessions_end(self):
         with open(certs.path("ca.pem"), "rb") as file:
             first = file.read()
