@@ -43,6 +43,8 @@ EXTRA_DIST += \
 	doc/django.md \
 	doc/tls.md \
 	doc/meta.md \
+	doc/operations.md \
+	doc/scaling.md \
 	doc/statistics.md
 TESTS += scripts/check-layers
 
@@ -72,7 +74,21 @@ EXTRA_DIST += scripts/systemd/larder.socket
 endif
 
 # The configuration is the operator's: it is installed where there is none.
-EXTRA_DIST += packaging/larder.conf packaging/larder.sysusers
+EXTRA_DIST += packaging/larder.conf
+EXTRA_DIST += \
+	packaging/Containerfile \
+	packaging/debian/changelog \
+	packaging/debian/control \
+	packaging/debian/copyright \
+	packaging/debian/larder.docs \
+	packaging/debian/larder.lintian-overrides \
+	packaging/debian/larder.sysusers \
+	packaging/debian/rules \
+	packaging/debian/source/format \
+	packaging/debian/tests/control \
+	packaging/debian/tests/serve \
+	packaging/larder.spec \
+	scripts/check-package
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(confdir)'
 	test -e '$(DESTDIR)$(confdir)/larder.conf' || \
@@ -88,3 +104,19 @@ bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = scripts/completion/larderctl
 zshcompletiondir = $(datadir)/zsh/site-functions
 dist_zshcompletion_DATA = scripts/completion/_larderctl
+
+# A package of the tree as it is, in deb/. scripts/check has the tests; these are not run
+# again.
+deb: dist
+	rm -rf deb && $(MKDIR_P) deb
+	cp larder-$(VERSION).tar.xz deb/larder_$(VERSION).orig.tar.xz
+	tar -C deb -xf larder-$(VERSION).tar.xz
+	cp -R $(srcdir)/packaging/debian deb/larder-$(VERSION)/debian
+	chmod -R u+w deb/larder-$(VERSION)
+	cd deb/larder-$(VERSION) && \
+	DEB_BUILD_OPTIONS="nocheck parallel=$$(nproc) $$DEB_BUILD_OPTIONS" \
+	DEB_BUILD_PROFILES="nocheck $$DEB_BUILD_PROFILES" env -u MAKEFLAGS -u MFLAGS dpkg-buildpackage -us -uc -b
+	@ls -l deb/*.deb
+.PHONY: deb
+clean-local:
+	rm -rf deb
