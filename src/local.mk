@@ -192,6 +192,7 @@ libctl_a_SOURCES = \
 	src/ctl/server.c src/ctl/server.h \
 	src/ctl/show.c src/ctl/show.h \
 	src/ctl/source.c src/ctl/source.h \
+	src/ctl/spool.c src/ctl/spool.h \
 	src/ctl/stats.c src/ctl/stats.h \
 	src/ctl/tls.c src/ctl/tls.h \
 	src/ctl/top.c src/ctl/top.h \

@@ -2,16 +2,18 @@
 /*
  * dump.c - see dump.h.
  *
- *   connection 1   lru_crawler metadump hash   -> a key a line, as many as there are
- *   connection 2   mg KEY v f t u             -> one answer for each, in batches
+ *   lru_crawler metadump hash  -> [ spool ]   all keys, as fast as they come
+ *   [ spool ] -> mg KEY v f t u               -> one answer for each, in a window
  *
- * While a batch of values is read, nobody reads the keys: TCP holds the server back, and
- * larderctl keeps a batch of keys and a buffer of a value's bytes, whatever is stored. An
- * item that goes between the two is a miss and is left out. `u` leaves the order of
- * eviction as it was, as far as the server knows the flag.
+ * First all keys, then the values. Fetching values while keys are still listed would need
+ * no file, but memcached keeps a part of its table locked while it waits for us to read
+ * keys: a value from that part is waited for in vain (seen with 1.6.18), and its other
+ * clients wait too. So keys are read as fast as they come and kept on disk; larderctl holds
+ * a window of them and a buffer of a value's bytes, whatever is stored. An item that goes
+ * between the two is a miss and is left out. `u` leaves the order of eviction as it was.
  *
  * The list follows the hash table, because memcached's other way, `all`, passes over items
- * that are in use at that moment, which ours are: one dump in three of 20000 items lacked one.
+ * that are in use at that moment.
  *
  * Items marked stale by `md I` are left out: loaded elsewhere they would be fresh again.
  */
@@ -20,6 +22,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,9 +32,11 @@
 #include "ctl/output.h"
 #include "ctl/progress.h"
 #include "ctl/show.h"
+#include "ctl/spool.h"
 
-#define BATCH_KEYS 128u
-/* Of commands in a batch: socket buffers hold so much even if the server does not read. */
+/* Values asked for and not yet there; when half of them are, more are asked for. */
+#define WINDOW 512u
+/* Of commands at once: socket buffers hold two of these even if the server does not read. */
 #define BATCH_BYTES 16384u
 /* Items whose refusal is told; the rest are only counted. */
 #define COMPLAINTS_MAX 5u
@@ -40,13 +45,14 @@
 struct dump {
     const struct args *args;
     const struct server *server;
-    struct link *keys, *values;
+    struct link *link;
     struct output *output;
+    struct spool spool;
     struct progress progress;
-    struct record batch[BATCH_KEYS];
-    unsigned n_batch;
-    bool listing; /* keys are still to come */
-    bool whole;   /* nothing that can be read is missing */
+    struct record ring[WINDOW]; /* what was asked for */
+    uint64_t asked, answered;
+    bool all_asked;
+    bool whole; /* nothing that can be read is missing */
     uint64_t items, bytes, gone, stale, refused;
 };
 
@@ -122,9 +128,16 @@ dump_parse_head(struct slice line, struct dump_head *head_out)
 }
 
 static enum ctl_status
-lost(struct dump *dump, struct link *link)
+lost(struct dump *dump)
 {
-    return ask_lost(dump->args, dump->server, link);
+    return ask_lost(dump->args, dump->server, dump->link);
+}
+
+static enum ctl_status
+spool_broken(void)
+{
+    ctl_complain("the temporary file of keys (TMPDIR): %s", strerror(errno));
+    return CTL_IO;
 }
 
 static enum ctl_status
@@ -156,9 +169,9 @@ ask_list(struct dump *dump, const char *command, struct slice *line)
     uint64_t end = clock_micros() + (uint64_t)dump->args->link.timeout_ms * 1000;
 
     for (;;) {
-        link_step(dump->keys);
-        if (!link_put_text(dump->keys, command) || !link_line(dump->keys, line))
-            return lost(dump, dump->keys);
+        link_step(dump->link);
+        if (!link_put_text(dump->link, command) || !link_line(dump->link, line))
+            return lost(dump);
         /* The crawler does one thing at a time. */
         if (!slice_starts(*line, SLICE("BUSY")) || clock_micros() >= end)
             return CTL_OK;
@@ -178,72 +191,76 @@ begin_list(struct dump *dump, struct slice *line)
     return status;
 }
 
-/* Takes a line of the list. *line is borrowed. */
+/* Takes a line of the list. */
 static enum ctl_status
 take_key(struct dump *dump, struct slice line)
 {
-    struct record *record = &dump->batch[dump->n_batch];
     const char *prefix = dump->args->prefix;
+    struct record record;
 
-    if (slice_equal(line, SLICE("END"))) {
-        dump->listing = false;
-        return CTL_OK;
-    }
-    if (!dump_parse_key(line, record))
+    if (!dump_parse_key(line, &record))
         return refused(dump, line);
-    if (prefix == NULL ||
-        slice_starts(slice_of(record->key, record->key_len),
+    if (prefix != NULL &&
+        !slice_starts(slice_of(record.key, record.key_len),
             slice_of(prefix, strlen(prefix))))
-        dump->n_batch++;
-    return CTL_OK;
+        return CTL_OK;
+    return spool_add(&dump->spool, &record) ? CTL_OK : spool_broken();
 }
 
-/* A batch of keys: those that are there, or at least one unless there are no more. */
+/* All keys into the spool. */
 static enum ctl_status
-fill_batch(struct dump *dump)
+list_keys(struct dump *dump)
 {
-    enum ctl_status status = CTL_OK;
     struct slice line;
+    enum ctl_status status = begin_list(dump, &line);
 
-    dump->n_batch = 0;
-    while (status == CTL_OK && dump->listing && dump->n_batch < BATCH_KEYS) {
-        if (dump->n_batch > 0 && !link_has_line(dump->keys))
-            break;
-        link_step(dump->keys);
-        if (!link_line(dump->keys, &line))
-            return lost(dump, dump->keys);
+    progress_begin(&dump->progress, dump->args, "listed", 0);
+    /* "OK" came with memcached 1.6.40 or so; before, the list just begins. */
+    if (status == CTL_OK && slice_equal(line, SLICE("OK")) && !link_line(dump->link, &line))
+        status = lost(dump);
+    while (status == CTL_OK && !slice_equal(line, SLICE("END"))) {
         status = take_key(dump, line);
+        progress_tell(&dump->progress, dump->spool.keys, 0);
+        link_step(dump->link);
+        if (status == CTL_OK && !link_line(dump->link, &line))
+            status = lost(dump);
     }
+    progress_end(&dump->progress);
+    if (status == CTL_OK && !spool_rewind(&dump->spool))
+        status = spool_broken();
     return status;
 }
 
-/* Sends the commands for the batch from `from` on; returns where it stopped. Keys that no
- * command can name are left out: their key_len becomes 0. */
-static unsigned
-ask_values(struct dump *dump, unsigned from, bool *good)
+/* Takes keys and sends their commands, as many as fit. Keys that no command can name are
+ * left out. */
+static bool
+ask_values(struct dump *dump)
 {
     size_t bytes = 0;
-    unsigned i = from;
 
-    for (; i < dump->n_batch && bytes < BATCH_BYTES; i++) {
-        struct record *record = &dump->batch[i];
+    link_step(dump->link);
+    while (dump->asked - dump->answered < WINDOW && bytes < BATCH_BYTES) {
+        struct record *record = &dump->ring[dump->asked % WINDOW];
         char command[RECORD_COMMAND_MAX];
         bool binary;
-        char *end = record_command(command, "mg", record, &binary);
+        char *end;
 
-        if (end == NULL) {
-            leave_out(dump, record, SLICE("no command can name this key"));
-            record->key_len = 0;
-            continue;
-        }
-        bytes += (size_t)(end - command) + 12;
-        if (!link_put(dump->values, command, (size_t)(end - command)) ||
-            !link_put_text(dump->values, binary ? " v f t u b\r\n" : " v f t u\r\n")) {
-            *good = false;
+        if (!spool_next(&dump->spool, record)) {
+            dump->all_asked = true;
             break;
         }
+        end = record_command(command, "mg", record, &binary);
+        if (end == NULL) {
+            leave_out(dump, record, SLICE("no command can name this key"));
+            continue;
+        }
+        bytes += (size_t)(end - command);
+        dump->asked++;
+        if (!link_put(dump->link, command, (size_t)(end - command)) ||
+            !link_put_text(dump->link, binary ? " v f t u b\r\n" : " v f t u\r\n"))
+            return false;
     }
-    return i;
+    return link_flush(dump->link);
 }
 
 static void
@@ -286,7 +303,7 @@ put_value(struct dump *dump, struct json *json, struct slice piece)
 static enum ctl_status
 lost_inside(struct dump *dump, struct json *json)
 {
-    const char *why = link_why(dump->values);
+    const char *why = link_why(dump->link);
 
     if (json != NULL && dump->args->json) {
         json_base64_end(json);
@@ -294,7 +311,7 @@ lost_inside(struct dump *dump, struct json *json)
         json_end(json, '}');
         json_line(json);
     }
-    return lost(dump, dump->values);
+    return lost(dump);
 }
 
 /* Reads the value's bytes and the line end after them, into the output if `kept`. */
@@ -308,15 +325,15 @@ copy_value(struct dump *dump, const struct record *record, bool kept)
     if (kept)
         begin_item(dump, record, &json);
     while (left > 0) {
-        link_step(dump->values);
-        if (!link_bytes(dump->values, left < LINK_BYTES ? left : LINK_BYTES, &piece))
+        link_step(dump->link);
+        if (!link_bytes(dump->link, left < LINK_BYTES ? left : LINK_BYTES, &piece))
             return lost_inside(dump, kept ? &json : NULL);
         left -= piece.len;
         if (kept)
             put_value(dump, &json, piece);
     }
-    link_step(dump->values);
-    if (!link_line(dump->values, &piece))
+    link_step(dump->link);
+    if (!link_line(dump->link, &piece))
         return lost_inside(dump, kept ? &json : NULL);
     if (kept)
         put_value(dump, &json, slice_of(NULL, 0));
@@ -335,9 +352,9 @@ take_value(struct dump *dump, struct record *record)
     struct slice line;
     bool kept;
 
-    link_step(dump->values);
-    if (!link_line(dump->values, &line))
-        return lost(dump, dump->values);
+    link_step(dump->link);
+    if (!link_line(dump->link, &line))
+        return lost(dump);
     if (slice_equal(line, SLICE("EN"))) {
         dump->gone++;
         return CTL_OK;
@@ -362,48 +379,24 @@ take_value(struct dump *dump, struct record *record)
 }
 
 static enum ctl_status
-take_batch(struct dump *dump)
+copy_values(struct dump *dump)
 {
     enum ctl_status status = CTL_OK;
-    unsigned asked = 0;
 
-    for (unsigned i = 0; i < dump->n_batch && status == CTL_OK; i++) {
-        if (i == asked) {
-            bool good = true;
-
-            link_step(dump->values);
-            asked = ask_values(dump, asked, &good);
-            if (!good)
-                return lost(dump, dump->values);
-        }
-        if (dump->batch[i].key_len > 0)
-            status = take_value(dump, &dump->batch[i]);
+    progress_begin(&dump->progress, dump->args, "dumped", dump->spool.keys);
+    while (status == CTL_OK && (!dump->all_asked || dump->answered < dump->asked)) {
+        if (!dump->all_asked && dump->asked - dump->answered <= WINDOW / 2 &&
+            !ask_values(dump))
+            status = lost(dump);
+        if (status == CTL_OK && dump->answered < dump->asked)
+            status = take_value(dump, &dump->ring[dump->answered++ % WINDOW]);
+        if (status == CTL_OK && !output_good(dump->output))
+            status = CTL_IO; /* output_close() says why */
         progress_tell(&dump->progress, dump->items, dump->bytes);
     }
-    if (status == CTL_OK && !output_good(dump->output))
-        status = CTL_IO; /* output_close() says why */
-    return status;
-}
-
-static enum ctl_status
-copy_all(struct dump *dump)
-{
-    struct slice line;
-    enum ctl_status status = begin_list(dump, &line);
-
-    dump->listing = true;
-    /* "OK" came with memcached 1.6.40 or so; before, the list just begins. */
-    if (status == CTL_OK && !slice_equal(line, SLICE("OK"))) {
-        dump->n_batch = 0;
-        status = take_key(dump, line);
-        if (status == CTL_OK)
-            status = take_batch(dump);
-    }
-    while (status == CTL_OK && dump->listing) {
-        status = fill_batch(dump);
-        if (status == CTL_OK)
-            status = take_batch(dump);
-    }
+    progress_end(&dump->progress);
+    if (status == CTL_OK && spool_failed(&dump->spool))
+        status = spool_broken();
     return status;
 }
 
@@ -425,39 +418,17 @@ sum_up(const struct dump *dump)
     fputs("\n", stderr);
 }
 
-/* How many items there are, for the progress; 0 if the server does not tell. */
-static uint64_t
-expect(struct dump *dump, enum ctl_status *status)
-{
-    struct report report;
-    char why[CTL_WHY_MAX];
-    uint64_t items = 0;
-
-    *status = report_fetch(&report, dump->values, "", why);
-    if (*status != CTL_OK) {
-        ask_failed(dump->args, dump->server, *status, why);
-        return 0;
-    }
-    items = report_u64(&report, "curr_items");
-    report_free(&report);
-    return items;
-}
-
-/* Both connections are open. */
+/* Connected, and there is a spool. */
 static enum ctl_status
-dump_linked(struct dump *dump)
+copy_all(struct dump *dump)
 {
-    enum ctl_status status;
-    uint64_t total = expect(dump, &status);
+    enum ctl_status status = list_keys(dump);
 
     if (status != CTL_OK)
         return status;
     if (!dump->args->json)
         record_put_begin(dump->output->to, (uint64_t)time(NULL));
-    progress_begin(&dump->progress, dump->args, "dumped",
-        dump->args->prefix == NULL ? total : 0);
-    status = copy_all(dump);
-    progress_end(&dump->progress);
+    status = copy_values(dump);
     if (status != CTL_OK)
         return status;
     if (!dump->args->json)
@@ -468,35 +439,51 @@ dump_linked(struct dump *dump)
 }
 
 static enum ctl_status
-dump_server(const struct args *args, const struct login *login,
-    const struct server *server, struct output *output, bool *whole)
+dump_server(struct dump *dump, const struct login *login)
 {
-    struct dump dump = { .args = args, .server = server, .output = output };
     char why[CTL_WHY_MAX];
     enum ctl_status status;
 
-    *whole = false;
-    status = ask_open(&dump.keys, server, args, login, why);
-    if (status != CTL_OK)
-        return ask_failed(args, server, status, why);
-    status = ask_open(&dump.values, server, args, login, why);
+    if (!spool_open(&dump->spool))
+        return spool_broken();
+    status = ask_open(&dump->link, dump->server, dump->args, login, why);
     if (status == CTL_OK) {
-        status = dump_linked(&dump);
-        *whole = dump.whole;
-        link_close(dump.values);
+        status = copy_all(dump);
+        link_close(dump->link);
     } else {
-        ask_failed(args, server, status, why);
+        ask_failed(dump->args, dump->server, status, why);
     }
-    link_close(dump.keys);
+    spool_close(&dump->spool);
     return status;
+}
+
+static enum ctl_status
+dump_servers(const struct args *args, const struct login *login, struct output *output,
+    bool *whole)
+{
+    struct dump *dump = malloc(sizeof *dump);
+    enum ctl_status status = CTL_OK;
+
+    *whole = dump != NULL;
+    if (dump == NULL)
+        ctl_complain("out of memory");
+    for (unsigned i = 0; i < args->n_servers && *whole; i++) {
+        *dump = (struct dump){ .args = args, .server = &args->servers[i],
+            .output = output };
+        status = ctl_worse(status, dump_server(dump, login));
+        /* An item that can't be read does not spoil the others. */
+        *whole = dump->whole;
+    }
+    free(dump);
+    return *whole || status != CTL_OK ? status : CTL_IO;
 }
 
 enum ctl_status
 dump_run(const struct args *args, const struct login *login)
 {
-    enum ctl_status status = CTL_OK, one;
+    enum ctl_status status;
     struct output output;
-    bool whole = true;
+    bool whole;
 
     /* Values hold whatever clients store. */
     if (!args->json && args->output == NULL && isatty(STDOUT_FILENO)) {
@@ -505,11 +492,7 @@ dump_run(const struct args *args, const struct login *login)
     }
     if (!output_open(&output, args->output))
         return CTL_IO;
-    for (unsigned i = 0; i < args->n_servers && whole; i++) {
-        /* An item that can't be read does not spoil the others. */
-        one = dump_server(args, login, &args->servers[i], &output, &whole);
-        status = ctl_worse(status, one);
-    }
+    status = dump_servers(args, login, &output, &whole);
     if (!output_close(&output, whole))
         status = CTL_IO;
     return status;

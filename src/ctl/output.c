@@ -2,11 +2,34 @@
 #include "ctl/output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+
+/* What goes when a signal ends the program; a handler has no other way to know it. */
+static char doomed[PATH_MAX];
+
+static void
+remove_doomed(int number)
+{
+    unlink(doomed);
+    raise(number); /* SA_RESETHAND: now it has its usual effect */
+}
+
+static void
+catch_signals(void)
+{
+    static const int NUMBERS[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    struct sigaction action = { .sa_handler = remove_doomed,
+        .sa_flags = (int)SA_RESETHAND | SA_NODEFER }, old;
+
+    for (size_t i = 0; i < sizeof NUMBERS / sizeof NUMBERS[0]; i++)
+        if (sigaction(NUMBERS[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(NUMBERS[i], &action, NULL);
+}
 
 bool
 output_open(struct output *output, const char *path)
@@ -30,6 +53,8 @@ output_open(struct output *output, const char *path)
             close(fd);
         return false;
     }
+    memcpy(doomed, output->temporary, sizeof doomed);
+    catch_signals();
     return true;
 }
 

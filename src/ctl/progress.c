@@ -37,8 +37,9 @@ progress_tell(struct progress *progress, uint64_t items, uint64_t bytes)
     if (progress->total > items)
         snprintf(part, sizeof part, " (%u %%)",
             (unsigned)((double)items / (double)progress->total * 100));
-    fprintf(stderr, "\r%s %" PRIu64 " items%s, %s, %.0f items/s    ", progress->verb,
-        items, part, progress_size(size, bytes), (double)items / seconds);
+    fprintf(stderr, "\r%s %" PRIu64 " items%s, %s%s%.0f items/s    ", progress->verb, items,
+        part, bytes > 0 ? progress_size(size, bytes) : "", bytes > 0 ? ", " : "",
+        (double)items / seconds);
 }
 
 void

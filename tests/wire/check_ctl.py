@@ -105,6 +105,13 @@ def where(server):
     return server if isinstance(server, str) else "127.0.0.1:%d" % server.port
 
 
+def caught(pid, number):
+    """Has the process a handler for this signal?"""
+    with open("/proc/%d/status" % pid) as file:
+        mask = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read()).group(1)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def wire_key(key):
     """How meta commands write a key, and the flag it needs."""
     if re.fullmatch(rb"[\x21-\x7e\x80-\xff]+", key):
@@ -729,6 +736,32 @@ class Dumps(Case):
         self.assertEqual(os.listdir(self.folder), ["dump"])
         self.ctl("dump", "-o", self.path("no/such/place"), server=server, status=IO)
 
+    def test_an_interrupted_dump_leaves_nothing(self):
+        def behave(talk):
+            talk.answer_dump(b"key=a exp=-1 la=1 \n", b"VA 9 f0 t-1\r\nab")
+            talk.stop.wait(SECONDS)
+        for number in [signal.SIGINT, signal.SIGTERM]:
+            with Liar(behave) as liar:
+                dump = subprocess.Popen([CTL, "-s", where(liar), "-t", "86400", "dump", "-o",
+                                         self.path("dump")], stderr=subprocess.DEVNULL)
+                end = time.monotonic() + SECONDS
+                while not os.listdir(self.folder):
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.01)
+                # The file is there a moment before the handler is.
+                while not caught(dump.pid, number):
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.01)
+                dump.send_signal(number)
+                self.assertEqual(dump.wait(SECONDS), -number)
+            self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_full_disk_for_keys_is_74(self):
+        server = self.serve()
+        store(server.port, {b"k": (0, 0, b"v")})
+        done = self.ctl("dump", server=server, status=IO, TMPDIR=self.path("none"))
+        self.assertIn(b"TMPDIR", done.err)
+
     def test_keep_leaves_what_is_there(self):
         server = self.serve()
         store(server.port, {b"k": (0, 0, b"new")})
@@ -886,6 +919,23 @@ class Migration(Case):
         self.assertEqual(
             {key: (flags, value) for key, (flags, _, value) in copied.items()},
             {key: (flags, value) for key, (flags, _, value) in items.items()})
+
+    def test_a_reader_that_stalls_stops_nobody(self):
+        """memcached locks a part of its table while it waits for a list to be read."""
+        port = self.memcached()
+        keys = [b"%040d" % i for i in range(100000)]
+        with srv.Talk(port) as talk:
+            for start in range(0, len(keys), 1000):
+                talk.send(b"".join(b"ms %s 10 T0 q\r\n0123456789\r\n" % key
+                                   for key in keys[start:start + 1000]))
+            talk.ask(b"mn\r\n", b"MN\r\n")
+        dump = subprocess.Popen([CTL, "--server", "127.0.0.1:%d" % port, "-q", "dump"],
+                                stdout=subprocess.PIPE, bufsize=0)
+        head = dump.stdout.read(1)      # and now nothing for a while
+        self.assertEqual(len(fetch(port, keys[::100])), 1000)
+        whole = head + dump.communicate(timeout=SECONDS)[0]
+        self.assertEqual(dump.returncode, OK)
+        self.assertEqual(parse_dump(whole).keys(), set(keys))
 
     def test_and_back(self):
         port, larder = self.memcached(), self.serve()
