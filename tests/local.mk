@@ -12,6 +12,29 @@ tests_base_check_num_SOURCES = tests/base/check_num.c
 tests_base_check_num_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_num_LDADD = libbase.a $(CHECK_LIBS)
 
+# base/latency, base/hotkeys, base/journal
+if HAVE_CHECK
+OBSERVE_TESTS = tests/base/check_latency tests/base/check_hotkeys tests/base/check_journal \
+	tests/admin/check_watch tests/admin/check_traffic
+check_PROGRAMS += $(OBSERVE_TESTS)
+TESTS += $(OBSERVE_TESTS)
+endif
+tests_base_check_latency_SOURCES = tests/base/check_latency.c
+tests_base_check_latency_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_latency_LDADD = libbase.a $(CHECK_LIBS) -lm
+tests_base_check_hotkeys_SOURCES = tests/base/check_hotkeys.c
+tests_base_check_hotkeys_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_hotkeys_LDADD = libbase.a $(CHECK_LIBS)
+tests_base_check_journal_SOURCES = tests/base/check_journal.c
+tests_base_check_journal_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_journal_LDADD = libbase.a $(CHECK_LIBS)
+tests_admin_check_watch_SOURCES = tests/admin/check_watch.c $(admin_fixture)
+tests_admin_check_watch_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_watch_LDADD = $(admin_test_libs)
+tests_admin_check_traffic_SOURCES = tests/admin/check_traffic.c $(admin_fixture)
+tests_admin_check_traffic_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_admin_check_traffic_LDADD = $(admin_test_libs)
+
 # base/options, net
 if HAVE_CHECK
 check_PROGRAMS += tests/base/check_log tests/base/check_options tests/net/check_address \
@@ -135,6 +158,8 @@ wire_tests = \
 	tests/wire/check_binary.py \
 	tests/wire/check_parsers.py \
 	tests/wire/check_counts.py \
+	tests/wire/check_watch.py \
+	tests/wire/check_traffic.py \
 	tests/wire/check_random.py \
 	tests/wire/check_churn.py \
 	tests/wire/check_http.py \

@@ -13,6 +13,27 @@ give_counts(void *context, struct counts *sum)
 }
 
 static void
+give_latency(void *context, struct latency_counts *counts_out)
+{
+    *counts_out = ((struct fixture *)context)->latency;
+}
+
+static bool
+give_hotkeys(void *context, struct hotkeys_top *top_out)
+{
+    const struct fixture *fixture = context;
+
+    *top_out = fixture->hotkeys;
+    return !fixture->hotkeys_fail;
+}
+
+static void
+note_hotkeys_reset(void *context)
+{
+    ((struct fixture *)context)->hotkeys_resets++;
+}
+
+static void
 give_connections(void *context, struct conn_figures *figures_out)
 {
     *figures_out = ((struct fixture *)context)->conns;
@@ -85,6 +106,10 @@ fixture_start(struct fixture *fixture)
         .libevent_version = "2.1.12-stable",
         .context = fixture,
         .counts = give_counts,
+        .latency = give_latency,
+        .hotkeys = give_hotkeys,
+        .hotkeys_reset = note_hotkeys_reset,
+        .journal = fixture->journal,
         .connections = give_connections,
         .walk_connections = walk_connections,
         .verbosity = note_verbosity,
@@ -177,6 +202,8 @@ run(struct fixture *fixture, const char *line, bool pending, size_t room)
         .pending = pending,
         .now = clock_seconds(&fixture->clock),
         .thread = fixture->thread,
+        .wake = fixture->wake,
+        .wake_handle = fixture->wake == NULL ? NULL : fixture,
     };
     struct admin_answer answer;
 

@@ -17,14 +17,20 @@ struct fixture {
     struct clock clock;
     struct admin *admin;
     struct admin_hook hook;
+    struct journal *journal; /* NULL, or made before fixture_start(): then one may watch */
+    void (*wake)(void *fixture); /* called for a watcher that has slept; or NULL */
 
     /* What the made-up server says. */
     struct counts counts;
+    struct latency_counts latency;
+    struct hotkeys_top hotkeys;
+    bool hotkeys_fail; /* there is no memory for them */
     struct conn_figures conns;
     const struct conn_info *infos;
     unsigned ninfos;
     /* What it was told. */
     _Atomic unsigned verbosity;
+    unsigned hotkeys_resets;
     unsigned shutdowns;
     bool graceful;
 
