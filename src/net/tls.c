@@ -93,6 +93,17 @@ refuse(char why[TLS_WHY_MAX], const char *format, ...)
 
 /* ---- A context ---------------------------------------------------------------------- */
 
+/* Instead of OpenSSL's own, which asks whoever sits at the terminal, and waits. */
+static int
+no_passphrase(char *to, int size, int writing, void *context)
+{
+    (void)to;
+    (void)size;
+    (void)writing;
+    (void)context;
+    return -1;
+}
+
 static bool
 load_files(const struct tls *tls, SSL_CTX *context, char why[TLS_WHY_MAX])
 {
@@ -133,6 +144,7 @@ set_rules(const struct tls *tls, SSL_CTX *context)
      * else a client could keep a worker inside one call. */
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_verify(context, tls->verify, NULL);
     SSL_CTX_set_session_cache_mode(
         context, tls->session_cache ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);

@@ -239,6 +239,7 @@ class Options(unittest.TestCase):
         none, text = certs.path("none"), certs.path("text")
         with open(text, "w", encoding="utf-8") as file:
             file.write("no certificate\n")
+        certs.lock_key("server")
         cases = (
             ([], "Error loading the certificate chain: "),
             ([key], "Error loading the certificate chain: "),
@@ -248,6 +249,7 @@ class Options(unittest.TestCase):
             ([chain], "Error loading the key: "),
             ([chain, "ssl_key=" + none], "Error loading the key: %s: No such file" % none),
             ([chain, "ssl_key=" + certs.path("second.key")], "Error loading the key: "),
+            ([chain, "ssl_key=" + certs.path("server.locked")], "Error loading the key: "),
             ([chain, key, "ssl_keyformat=2"], "Error loading the key: "),
             ([chain, key, "ssl_keyformat=3"], "Error loading the key: "),
             ([chain, key, "ssl_ca_cert=" + none], "Error loading the CA certificate: "),

@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -484,6 +485,45 @@ class Trouble(unittest.TestCase):
             self.assertRegex(said, rb"(?i)no renegotiation|closed|error")
             with server.connect() as talk:
                 talk.ask(b"mn\r\n", b"MN\r\n")
+
+    def test_keys_cannot_be_changed_without_end(self):
+        """The server is stopped while they are sent, so that it finds them all at once."""
+        with start() as server:
+            before = server.stats()["ssl_proto_errors"]
+            process = subprocess.Popen(
+                ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port, "-tls1_3",
+                 "-CAfile", certs.path("ca.pem"), "-msg"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            said = b""
+
+            def tell(line, mark, count):
+                nonlocal said
+                process.stdin.write(line)
+                process.stdin.flush()
+                end = time.monotonic() + PATIENCE
+                while len(re.findall(mark, said)) < count:
+                    self.assertLess(time.monotonic(), end, said[-2000:])
+                    if select.select([process.stdout], [], [], 0.1)[0]:
+                        more = os.read(process.stdout.fileno(), 1 << 16)
+                        self.assertNotEqual(more, b"", said[-2000:])
+                        said += more
+
+            try:
+                tell(b"version\n", rb"VERSION 1", 1)
+                server.send_signal(signal.SIGSTOP)
+                sent = len(re.findall(rb">>> TLS 1.\d, RecordHeader", said))
+                for number in range(50):
+                    tell(b"k\n", rb"KEYUPDATE", number + 1)
+                    # The update goes out with the next data: two records.
+                    tell(b"mn\n", rb">>> TLS 1.\d, RecordHeader", sent + 2 * number + 2)
+                server.send_signal(signal.SIGCONT)
+                until(lambda: server.stats()["ssl_proto_errors"] > before, "a count")
+            finally:
+                server.send_signal(signal.SIGCONT)
+                process.stdin.close()
+                process.stdout.close()
+                process.kill()
+                process.wait()
 
     def test_keys_can_be_changed_now_and_then(self):
         with start() as server:
