@@ -34,11 +34,13 @@ step_shift(const struct slab_class *class)
 {
     uint64_t used = class->used, window = class_window(class);
     uint64_t range = used > window ? used : window;
-    unsigned shift = 0;
+    unsigned shift;
 
-    while (range >> shift > GHOST_STEPS / 4)
-        shift++;
-    return shift;
+    if (range <= GHOST_STEPS / 4)
+        return 0;
+    /* At its least, with the highest bit in the place of that of a quarter; or one more. */
+    shift = (unsigned)(__builtin_clzll(GHOST_STEPS / 4) - __builtin_clzll(range));
+    return range >> shift > GHOST_STEPS / 4 ? shift + 1 : shift;
 }
 
 static uint32_t
