@@ -31,6 +31,7 @@ EXTRA_DIST += \
 	scripts/check-static \
 	scripts/check-chroot \
 	scripts/check-layers \
+	scripts/fetch-tools \
 	scripts/format \
 	scripts/cppcheck.suppressions \
 	scripts/fuzz \
@@ -41,6 +42,8 @@ EXTRA_DIST += \
 	doc/compatibility.md \
 	doc/design.md \
 	doc/django.md \
+	doc/http.md \
+	doc/status-page.png \
 	doc/tls.md \
 	doc/meta.md \
 	doc/operations.md \

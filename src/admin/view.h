@@ -2,8 +2,9 @@
 /*
  * view.h - what there is to be seen, for those who ask by other means than a command.
  *
- * The reports of `stats` in one go, and the busiest prefixes. Any thread may call; nothing
- * is changed, and no worker is made to wait for longer than one step of a report would.
+ * The reports of `stats` in one go, and the busiest prefixes. Any thread may call;
+ * nothing is changed, and no worker is made to wait for longer than one step of a report
+ * would.
  */
 #ifndef LARDER_ADMIN_VIEW_H
 #define LARDER_ADMIN_VIEW_H

@@ -31,7 +31,6 @@ struct http;
 
 struct http_parts {
     struct admin *admin;
-    const struct clock *clock;
     int fd;            /* a listening socket, not blocking; taken, also on failure */
     bool local;        /* a unix socket: no browser comes that way, any Host will do */
     const char *names; /* names that are ours, joined by commas, or NULL; see host.h */

@@ -2,6 +2,7 @@
 /* listen.c - the endpoint's socket. */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,22 @@ open_address(const struct addrinfo *info)
     return -error;
 }
 
+/* Whoever can reach it is shown everything: who has opened it to others should know. */
+static void
+warn_of_others(const char *where, const struct addrinfo *info)
+{
+    const struct sockaddr_in *four = (const void *)info->ai_addr;
+    const struct sockaddr_in6 *six = (const void *)info->ai_addr;
+    bool own = info->ai_family == AF_INET ? ntohl(four->sin_addr.s_addr) >> 24 == 127
+                                          : IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+
+    if (!own)
+        fprintf(stderr,
+            "WARNING: -o http=%s: no password is asked there, and hot keys are "
+            "shown\n",
+            where);
+}
+
 /* "[::1]:80", "name:80", ":80", "80". `host` is what was copied and is cut up. */
 static const char *
 split(char *text, const char **host_out)
@@ -98,14 +115,18 @@ open_tcp(const char *where)
     if (copy == NULL)
         return complain(where, strerror(errno));
     const char *port = split(copy, &host);
-    int error = *port == '\0'
-                    ? EAI_SERVICE
-                    : getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &list);
+    int error = *port == '\0' ? EAI_SERVICE
+                              : getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port,
+                                    &hints, &list);
     free(copy);
     if (error != 0)
         return complain(where, gai_strerror(error));
-    for (const struct addrinfo *info = list; info != NULL && fd < 0; info = info->ai_next)
+    for (const struct addrinfo *info = list; info != NULL && fd < 0;
+         info = info->ai_next) {
         fd = open_address(info);
+        if (fd >= 0)
+            warn_of_others(where, info);
+    }
     freeaddrinfo(list);
     return fd >= 0 ? fd : complain(where, strerror(-fd));
 }

@@ -10,6 +10,8 @@
 #include "http/http.h"
 #include "main/process.h"
 
+_Static_assert(ENDPOINT_FDS >= HTTP_CONNECTIONS_MAX + 8, "room for all");
+
 static unsigned
 stalled(void *context)
 {
@@ -20,11 +22,10 @@ stalled(void *context)
 
 int
 endpoint_open(struct endpoint *endpoint, const struct options *options,
-    const struct clock *clock, struct admin *admin, const struct net *net)
+    struct admin *admin, const struct net *net)
 {
     struct http_parts parts = {
         .admin = admin,
-        .clock = clock,
         .names = options->http_names,
         .context = endpoint,
         .stalled = stalled,

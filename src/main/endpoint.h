@@ -14,6 +14,9 @@
  * second. */
 #define ENDPOINT_STALLED 5u
 
+/* Descriptors that it takes at most: its connections', its socket's, its loop's. */
+#define ENDPOINT_FDS 40u
+
 /* Zeroed: there is none. */
 struct endpoint {
     struct http *http;
@@ -26,7 +29,7 @@ struct endpoint {
 /* Opens the socket if the options ask for one. Everything is borrowed until
  * endpoint_close(). 0, or the status to exit with; the reason was printed. */
 int endpoint_open(struct endpoint *endpoint, const struct options *options,
-    const struct clock *clock, struct admin *admin, const struct net *net)
+    struct admin *admin, const struct net *net)
     __attribute__((warn_unused_result));
 /* Starts answering. 0 or -errno. */
 int endpoint_start(struct endpoint *endpoint) __attribute__((warn_unused_result));

@@ -298,7 +298,8 @@ static int
 set_up_process(struct server *server)
 {
     struct options *options = server->options;
-    unsigned reserve = FDS_BASE + FDS_PER_WORKER * (unsigned)options->threads;
+    unsigned reserve = FDS_BASE + FDS_PER_WORKER * (unsigned)options->threads +
+        (options->http != NULL ? ENDPOINT_FDS : 0);
     int status;
 
     log_set_verbosity(options->verbose);
@@ -470,8 +471,8 @@ make_net(struct server *server)
     int status = net_listen(server->net);
     if (status != 0)
         return status;
-    return endpoint_open(&server->endpoint, server->options, &server->clock, server->admin,
-        server->net);
+    return endpoint_open(
+        &server->endpoint, server->options, server->admin, server->net);
 }
 
 /* Whatever is opened, read or removed from here on has to be named here. */

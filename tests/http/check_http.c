@@ -82,8 +82,7 @@ static void
 open_setting(struct setting *setting)
 {
     char where[96];
-    struct http_parts parts = { .clock = &setting->clock, .context = setting,
-        .stalled = give_stalled };
+    struct http_parts parts = { .context = setting, .stalled = give_stalled };
 
     memset(setting, 0, sizeof *setting);
     options_init(&setting->options);
@@ -221,8 +220,8 @@ START_TEST(it_can_be_given_up_before_it_starts)
 
     open_setting(&setting);
     http_stop(setting.http);
-    struct http_parts parts = { .admin = setting.admin, .clock = &setting.clock,
-        .context = &setting, .stalled = give_stalled };
+    struct http_parts parts = { .admin = setting.admin, .context = &setting,
+        .stalled = give_stalled };
     char where[96];
     snprintf(where, sizeof where, "unix:%s", setting.path);
     parts.fd = http_listen(where, 0700, &parts.local);

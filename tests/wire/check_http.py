@@ -428,6 +428,13 @@ class Options(unittest.TestCase):
         self.assertIn("No such file", self.refused(
             "-o", "http=unix:/nonexistent/larder/socket", status=71))
 
+    def test_a_place_that_others_can_reach_is_warned_of(self):
+        for place, warned in (("*:%d", True), ("127.0.0.1:%d", False), ("%d", False)):
+            with TcpEndpoint(place=place) as server:
+                self.assertEqual(
+                    "WARNING: -o http=%s:" % server.place in server.stderr(), warned)
+                self.assertEqual(server.get("/healthz").status, 200)
+
     def test_names_can_be_added(self):
         with TcpEndpoint("-o", "http_name=cache.example.org",
                          "-o", "http_name=other.example.org") as server:
@@ -476,13 +483,11 @@ class Options(unittest.TestCase):
         try:
             with socket.socket(socket.AF_INET6) as probe:
                 probe.bind(("::1", 0))
-                port = probe.getsockname()[1]
         except OSError:
             self.skipTest("no IPv6 here")
-        with Server("-o", "http=[::1]:%d" % port):
-            with socket.create_connection(("::1", port), WAIT_SECONDS) as talk:
-                talk.sendall(b"GET /healthz HTTP/1.0\r\nHost: [::1]:%d\r\n\r\n" % port)
-                self.assertEqual(Reply(hear(talk)).status, 200)
+        with TcpEndpoint(place="[::1]:%d", address="::1") as server:
+            host = "[::1]:%d" % server.http_port
+            self.assertEqual(server.get("/healthz", host=host).status, 200)
 
     def test_it_stops_with_clients_that_stay(self):
         with UnixEndpoint() as server:

@@ -73,15 +73,19 @@ def hear(talk):
 
 
 class TcpEndpoint(Endpoint):
-    http_port = None
+    def __init__(self, *options, place="127.0.0.1:%d", address="127.0.0.1"):
+        super().__init__(*options)
+        self.pattern = place
+        self.address = address
 
     def command(self, port):
         # Anew at each try: somebody else may have taken it.
         self.http_port = free_port()
-        return [*super().command(port), "-o", "http=127.0.0.1:%d" % self.http_port]
+        self.place = self.pattern % self.http_port
+        return [*super().command(port), "-o", "http=" + self.place]
 
     def dial(self, seconds=REPLY_SECONDS):
-        talk = socket.create_connection(("127.0.0.1", self.http_port), seconds)
+        talk = socket.create_connection((self.address, self.http_port), seconds)
         talk.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return talk
 
