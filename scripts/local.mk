@@ -46,6 +46,7 @@ EXTRA_DIST += \
 	doc/status-page.png \
 	doc/tls.md \
 	doc/meta.md \
+	doc/reliability.md \
 	doc/operations.md \
 	doc/scaling.md \
 	doc/statistics.md

@@ -398,6 +398,18 @@ class UnixServer(srv.Server):
 class Restrictions(unittest.TestCase):
     """What an option forbids is forbidden in every protocol."""
 
+    def test_datagrams_and_logins_exclude_each_other(self):
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        with tempfile.NamedTemporaryFile(prefix="larder-", mode="w") as file:
+            file.write("user:password\n")
+            file.flush()
+            for options in (["-Y", file.name], ["-S"]):
+                done = srv.subprocess.run(
+                    [srv.binary(), *user, "-p", "-1", "-U", str(srv.free_port()), *options],
+                    stdout=srv.subprocess.PIPE, stderr=srv.subprocess.PIPE,
+                    timeout=srv.START_SECONDS, check=False)
+                self.assertEqual(done.returncode, 64, (options, done.stderr))
+
     def test_what_is_switched_off_is_off_in_text_and_in_packets(self):
         with srv.Server("-F", "-X", "-W") as server:
             plant(server)
@@ -419,6 +431,20 @@ class Restrictions(unittest.TestCase):
                     self.assertNotIn(b"sentinel", reply.key + reply.value)
             say(server, packets.request("flushq") + packets.request("noop"))
             untouched(server)
+
+
+class Documented(unittest.TestCase):
+    def test_every_test_that_the_table_names_is_there(self):
+        top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+        with open(os.path.join(top, "doc/reliability.md")) as file:
+            text = file.read()
+        for path, names in re.findall(r"(tests/[\w/]+\.(?:py|c)): ((?:\w+(?:, )?)+)", text):
+            with open(os.path.join(top, path)) as file:
+                source = file.read()
+            for name in names.split(", "):
+                self.assertTrue(re.search(r"\b%s\b" % name, source), path + ": " + name)
+        for path in re.findall(r"(?:tests|scripts|src)/[\w/-]+(?:\.\w+)?", text):
+            self.assertTrue(os.path.exists(os.path.join(top, path)), path)
 
 
 if __name__ == "__main__":
