@@ -171,6 +171,7 @@ wire_tests = \
 	tests/clients/check_guide.py \
 	tests/clients/check_libmemcached.sh \
 	tests/clients/check_memcache.py \
+	tests/clients/check_monitors.py \
 	tests/clients/check_memccapable.sh \
 	tests/clients/check_pymemcache.py \
 	tests/clients/check_scaling.py

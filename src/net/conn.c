@@ -3,7 +3,7 @@
  * conn.c - reading, running and answering for one client.
  *
  * For a client that asks and reads its answers, a turn is one recv() and one send() and
- * nothing else: no memory is taken, no event changed, no clock read.
+ * nothing else: no memory is taken, no event changed, and seldom a clock read.
  *
  * Bounds: a read is CONN_READ_SIZE bytes, or what the service wants in its own memory; a
  * connection keeps at most CONN_KEPT_MAX of input and one outbox of output; while it has

@@ -311,9 +311,9 @@ static const char SETTINGS[] =
     "flush_enabled dump_enabled hash_algorithm lru_maintainer_thread lru_segmented "
     "hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temp_lru temporary_ttl "
     "idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes "
-    "inline_ascii_response " TLS_SETTINGS "num_napi_ids memory_file client_flags_size "
-    "partial_timeout latency_sample hotkeys_sample sandbox sandbox_layers "
-    "udp_amplification eviction object_bias counter_reserve memory_total ";
+    "inline_ascii_response drop_privileges " TLS_SETTINGS "num_napi_ids memory_file "
+    "client_flags_size partial_timeout latency_sample hotkeys_sample sandbox "
+    "sandbox_layers udp_amplification eviction object_bias counter_reserve memory_total ";
 
 START_TEST(settings_have_memcacheds_names_in_its_order)
 {
