@@ -269,6 +269,45 @@ class Reports(Case):
         self.assertIn("error", documents[0])
         self.assertIn("version", documents[1])
 
+    def test_events_are_watched(self):
+        server = self.serve()
+        for words in [[], ["--json"]]:
+            watch = subprocess.Popen(
+                [CTL, *words, "-s", where(server), "watch", "mutations", "deletions",
+                 "--count", "2"], stdout=subprocess.PIPE)
+            end = time.monotonic() + SECONDS
+            while server.stats()["log_watchers"] != "1":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            store(server.port, {b"a \x1b": (0, 0, b"x")})
+            with server.connect() as talk:
+                talk.ask(b"md YSAb b\r\n", b"HD\r\n")
+            out = watch.communicate(timeout=SECONDS)[0].decode("ascii")
+            self.assertEqual(watch.returncode, OK)
+            lines = out.splitlines()
+            self.assertEqual(len(lines), 2)
+            if words:
+                events = [json.loads(line) for line in lines]
+                self.assertEqual([event["type"] for event in events],
+                                 ["item_store", "deleted"])
+                self.assertEqual(events[0]["key"], "a %1B")
+            else:
+                self.assertIn(" type=item_store key=a%20%1B ", lines[0] + " ")
+            while server.stats()["log_watchers"] != "0":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+
+    def test_hot_keys_are_escaped_once(self):
+        server = self.serve("-o", "hotkeys_sample=1")
+        store(server.port, {b"a \x1b:%": (0, 0, b"x")})
+        with server.connect() as talk:
+            for _ in range(10):
+                talk.ask(b"mg YSAbOiU= b\r\n", b"HD\r\n")
+        stats = self.ctl("--json", "stats", "hotkeys", server=server).json()[0]["stats"]
+        self.assertEqual(stats["requests:1:key"], "a %1B:%25")
+        self.ctl("stats", "hotkeys", server=server)
+        self.ctl("stats", "latency", "-j", server=server).json()
+
     def test_ping_and_version(self):
         server = self.serve()
         self.assertIn("answered in", self.ctl("ping", server=server).text())
@@ -303,6 +342,57 @@ class CommandLine(Case):
             self.assertIn(word, text)
         self.assertTrue(all(len(line) <= 90 for line in text.splitlines()))
         self.assertRegex(self.ctl("--version").text(), r"\Alarderctl \d")
+
+    def source(self, *names):
+        """A file of the source tree."""
+        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(os.path.join(top, *names), encoding="utf-8") as file:
+            return file.read()
+
+    def test_manual_and_completions_know_all_options_and_commands(self):
+        text = self.ctl("--help").text()
+        options = set(re.findall(r"--[a-z][a-z-]+", text.split("Options:")[1].split(
+            "Environment:")[0]))
+        commands = re.findall(r"^  ([a-z]+) ", text.split("Options:")[0], re.M)
+        self.assertGreater(len(options), 20)
+        self.assertEqual(len(commands), 10)
+        manual = self.source("doc", "larderctl.1").replace("\\-", "-")
+        for name in ["larderctl", "_larderctl"]:
+            completion = self.source("scripts", "completion", name)
+            for word in options:
+                self.assertRegex(completion, re.escape(word) + r"(?![a-z-])", name)
+                self.assertRegex(manual, re.escape(word) + r"(?![a-z-])")
+            for word in commands:
+                self.assertRegex(completion, r"\b%s\b" % word, name)
+                self.assertRegex(manual, r"\n\.(B|BR) .*\b%s\b" % word)
+
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+                  '_larderctl; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", os.path.join(
+                top, "scripts", "completion", "larderctl"), "larderctl", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
+            timeout=SECONDS, check=False)
+        self.assertEqual(done.stderr, b"")
+        return set(done.stdout.decode().split())
+
+    def test_bash_completes(self):
+        self.write("file.dump", b"")
+        self.assertEqual(self.complete("st"), {"stats"})
+        self.assertEqual(self.complete("--server", "top", "--json", "st"), {"stats"})
+        self.assertEqual(len(self.complete("")), 10)
+        self.assertEqual(self.complete("--tls-c"), {"--tls-ca", "--tls-cert"})
+        self.assertIn("hotkeys", self.complete("stats", ""))
+        self.assertEqual(self.complete("--json", "stats", "hot"), {"hotkeys"})
+        self.assertEqual(self.complete("watch", "fetchers", "ev"), {"evictions"})
+        self.assertEqual(self.complete("load", "f"), {"file.dump"})
+        self.assertEqual(self.complete("--auth-file", "f"), {"file.dump"})
+        self.assertEqual(self.complete("--auth-file", "=", "f"), {"file.dump"})
+        self.assertEqual(self.complete("top", "--sort", "m"), {"memory"})
+        self.assertEqual(self.complete("ping", "--count", ""), set())
 
     def test_the_environment_names_servers(self):
         one, two = self.serve(), self.serve()
