@@ -34,6 +34,7 @@ EXTRA_DIST += \
 	scripts/fetch-tools \
 	scripts/format \
 	scripts/cppcheck.suppressions \
+	scripts/faults \
 	scripts/fuzz \
 	scripts/install-missing \
 	scripts/run

@@ -136,6 +136,7 @@ tests_admin_check_stats_LDADD = $(admin_test_libs)
 # Black-box tests: they start the server and talk to it. They skip what is not installed,
 # or fail if LARDER_CHECK_ALL=1.
 AM_TESTS_ENVIRONMENT = LARDER='$(abs_builddir)/larder'; export LARDER; \
+	FAULTS='$(abs_builddir)/tests/support/faults.so'; export FAULTS; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 wire_tests = \
 	tests/wire/check_wire.py \
@@ -166,6 +167,7 @@ wire_tests = \
 	tests/wire/check_metrics.py \
 	tests/wire/check_page.py \
 	tests/wire/check_udp.py \
+	tests/wire/check_faults.py \
 	tests/clients/check_binary_clients.py \
 	tests/clients/check_django.py \
 	tests/clients/check_guide.py \
@@ -181,6 +183,8 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/browser.py \
 	tests/wire/endpoint.py \
 	tests/wire/certificates.py \
+	tests/wire/faults.py \
+	tests/support/faults.c \
 	tests/wire/cases/README.md \
 	tests/wire/packets.py \
 	tests/wire/cases/admin.txt \
@@ -214,6 +218,18 @@ endif
 tests_clients_libmemcached_SOURCES = tests/clients/libmemcached.c
 tests_clients_libmemcached_CFLAGS = $(AM_CFLAGS) $(MEMCACHED_CFLAGS)
 tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)
+
+# What makes calls of the server fail, for tests/wire/check_faults.py: loaded before the C
+# library, so built without sanitizers; the second one leaves malloc() to theirs.
+faults_libraries = tests/support/faults.so tests/support/faults_io.so
+check_DATA = $(faults_libraries)
+CLEANFILES += $(faults_libraries)
+faults_build = mkdir -p tests/support && $(CC) -std=gnu17 -O1 -g -shared -fPIC
+tests/support/faults.so: tests/support/faults.c
+	$(AM_V_CC)$(faults_build) -o $@ $(srcdir)/tests/support/faults.c -ldl
+tests/support/faults_io.so: tests/support/faults.c
+	$(AM_V_CC)$(faults_build) -DFAULTS_WITHOUT_MEMORY -o $@ \
+		$(srcdir)/tests/support/faults.c -ldl
 
 # store
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)

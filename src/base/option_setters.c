@@ -386,10 +386,15 @@ replace_text(char **field, const char *text)
 int
 option_set_hash(struct options *options, const struct option_row *row, const char *text)
 {
-    if (strcmp(text, "jenkins") == 0 || strcmp(text, "murmur3") == 0) {
-        int status = append_entry(&options->idle_words, row->name);
-        return status != OPTIONS_GO_ON ? status
-                                       : replace_text(&options->hash_algorithm, text);
+    static const char *const names[] = { "siphash13", "xxh3", "jenkins", "murmur3" };
+    size_t i = 0, n = sizeof names / sizeof *names;
+
+    while (i < n && strcmp(text, names[i]) != 0)
+        i++;
+    if (i == n) {
+        fprintf(stderr, "Unknown hash_algorithm option (siphash13, xxh3, jenkins, "
+            "murmur3): \"%s\"\n", text);
+        return OPTIONS_BAD_VALUE;
     }
 #ifndef HAVE_XXHASH
     if (strcmp(text, "xxh3") == 0) {
@@ -397,12 +402,9 @@ option_set_hash(struct options *options, const struct option_row *row, const cha
         return OPTIONS_BAD_USAGE;
     }
 #endif
-    if (strcmp(text, "siphash13") != 0 && strcmp(text, "xxh3") != 0) {
-        fprintf(stderr, "Unknown hash_algorithm option (siphash13, xxh3, jenkins, "
-            "murmur3): \"%s\"\n", text);
-        return OPTIONS_BAD_VALUE;
-    }
-    return replace_text(&options->hash_algorithm, text);
+    options->hash_algorithm = names[i];
+    bool idle = strcmp(text, "jenkins") == 0 || strcmp(text, "murmur3") == 0;
+    return idle ? append_entry(&options->idle_words, row->name) : OPTIONS_GO_ON;
 }
 
 int

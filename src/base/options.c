@@ -44,7 +44,7 @@ options_init(struct options *options)
         .slab_automove_ratio = 0.8,
         .slab_automove_window = 10,
         .slab_automove_freeratio = 0.010,
-        .hash_algorithm = strdup("siphash13"),
+        .hash_algorithm = "siphash13",
         .lru_crawler = true,
         .lru_crawler_sleep = 100,
         .lru_maintainer = true,
@@ -65,8 +65,6 @@ options_init(struct options *options)
         .watcher_logbuf_size = 256u << 10,
         .worker_logbuf_size = 64u << 10,
     };
-    if (options->hash_algorithm == NULL)
-        abort();
 }
 
 void
@@ -78,7 +76,6 @@ options_fini(struct options *options)
     free(options->pid_file);
     free(options->auth_file);
     free(options->memory_file);
-    free(options->hash_algorithm);
     free(options->slab_sizes);
     free(options->ssl_chain_cert);
     free(options->ssl_key);

@@ -33,6 +33,7 @@ sandbox_limit_calls(const struct sandbox_needs *needs)
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -42,6 +43,8 @@ sandbox_limit_calls(const struct sandbox_needs *needs)
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 /* seccomp_api_get() from which "kill the process" and "log" are known: Linux 4.14. */
 #define API_MIN 3u
+/* More than libseccomp needs for all of this. */
+#define ROOM (1u << 20)
 /* Flags of open() that do more than read. */
 #define OPEN_WRITES ((scmp_datum_t)(O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND))
 
@@ -244,6 +247,18 @@ set_attributes(scmp_filter_ctx context)
     return error;
 }
 
+/* libseccomp (2.5) does not survive a malloc() that fails: it may free twice, or load a
+ * filter that lacks calls. So what it will need is asked for first. */
+static bool
+there_is_room(void)
+{
+    void *volatile room = malloc(ROOM);
+    bool there = room != NULL;
+
+    free(room);
+    return there;
+}
+
 int
 sandbox_limit_calls(const struct sandbox_needs *needs)
 {
@@ -251,6 +266,8 @@ sandbox_limit_calls(const struct sandbox_needs *needs)
 
     if (seccomp_api_get() < API_MIN)
         return -ENOSYS;
+    if (!there_is_room())
+        return -ENOMEM;
     filter.context = seccomp_init(otherwise(needs->mode));
     if (filter.context == NULL)
         return -ENOMEM;

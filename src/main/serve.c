@@ -29,6 +29,7 @@
 #include "base/service.h"
 #include "cmd/session.h"
 #include "main/auth.h"
+#include "main/cgroup.h"
 #include "main/endpoint.h"
 #include "main/heartbeat.h"
 #include "main/notify.h"
@@ -303,6 +304,7 @@ set_up_process(struct server *server)
     int status;
 
     log_set_verbosity(options->verbose);
+    cgroup_check(options);
     if ((status = read_certificates(server)) != 0 ||
         (status = process_allow_cores(options)) != 0 ||
         (status = process_allow_files(options, reserve)) != 0 ||

@@ -25,6 +25,19 @@
 #define RETRY_MS       100
 #define DISCARD_ROUNDS 16
 
+/* False: the kernel or libevent has no memory, and all doors are shut. */
+static bool
+open_doors(struct acceptor *acceptor)
+{
+    bool open = true;
+
+    for (unsigned i = 0; open && i < acceptor->listeners.n; i++)
+        open = event_add(&acceptor->doors[i].event, NULL) == 0;
+    for (unsigned i = 0; !open && i < acceptor->listeners.n; i++)
+        event_del(&acceptor->doors[i].event);
+    return open;
+}
+
 static void
 pause_accepting(struct net *net)
 {
@@ -44,10 +57,8 @@ resume_accepting(struct net *net)
 {
     struct acceptor *acceptor = &net->acceptor;
 
-    if (!atomic_load(&acceptor->paused))
-        return;
-    for (unsigned i = 0; i < acceptor->listeners.n; i++)
-        event_add(&acceptor->doors[i].event, NULL);
+    if (!atomic_load(&acceptor->paused) || !open_doors(acceptor))
+        return; /* if they do not open, the next tick tries again */
     counter_add(&acceptor->paused_us,
         clock_micros() - atomic_load(&acceptor->paused_since));
     atomic_store(&acceptor->paused, false);
@@ -75,13 +86,9 @@ void
 acceptor_client_gone(struct net *net)
 {
     struct acceptor *acceptor = &net->acceptor;
-    uint64_t one = 1;
-
     atomic_fetch_sub(&acceptor->clients, 1);
-    if (atomic_load(&acceptor->full)) {
-        ssize_t put = write(acceptor->wake_fd, &one, sizeof one);
-        (void)put; /* EAGAIN: it is awake already */
-    }
+    if (atomic_load(&acceptor->full))
+        net_wake(acceptor->wake_fd);
 }
 
 static void
@@ -210,7 +217,7 @@ acceptor_init(struct net *net)
     return 0;
 }
 
-void
+int
 acceptor_start(struct net *net)
 {
     struct acceptor *acceptor = &net->acceptor;
@@ -219,11 +226,21 @@ acceptor_start(struct net *net)
         struct door *door = &acceptor->doors[i];
         door->net = net;
         door->index = i;
-        event_assign(&door->event, net->parts.base, acceptor->listeners.at[i].fd,
-            EV_READ | EV_PERSIST, on_ready, door);
-        event_add(&door->event, NULL);
+        if (event_assign(&door->event, net->parts.base, acceptor->listeners.at[i].fd,
+                EV_READ | EV_PERSIST, on_ready, door) != 0)
+            return -EINVAL;
     }
+    if (!open_doors(acceptor))
+        return -ENOMEM;
     acceptor->started = true;
+    return 0;
+}
+
+void
+acceptor_tick(struct net *net)
+{
+    if (!atomic_load(&net->acceptor.full))
+        resume_accepting(net);
 }
 
 void

@@ -52,8 +52,13 @@ struct net {
     struct worker *workers;
 };
 
+/* Wakes the thread that waits for an eventfd. */
+void net_wake(int fd);
+
 int acceptor_init(struct net *net);
-void acceptor_start(struct net *net);
+int acceptor_start(struct net *net); /* 0 or -errno */
+/* Once a second: takes clients again if that was suspended and could not be resumed. */
+void acceptor_tick(struct net *net);
 /* Stops accepting for good. The sockets stay open until acceptor_fini(), because workers
  * may be showing them. */
 void acceptor_stop(struct net *net);

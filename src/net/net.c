@@ -5,10 +5,22 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "net/address.h"
 #include "net/inside.h"
+
+void
+net_wake(int fd)
+{
+    uint64_t one = 1;
+    ssize_t put;
+
+    do
+        put = write(fd, &one, sizeof one);
+    while (put < 0 && errno == EINTR); /* EAGAIN: it is awake already */
+}
 
 static void
 on_tick(evutil_socket_t fd, short what, void *context)
@@ -17,6 +29,7 @@ on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    acceptor_tick(net);
     for (unsigned i = 0; i < net->nworkers; i++) {
         atomic_store(&net->workers[i].tick_due, true);
         worker_wake(&net->workers[i]);
@@ -90,12 +103,13 @@ net_start(struct net *net)
         error = worker_start(&net->workers[i]);
     if (error == 0 && event_add(&net->tick, &second) != 0)
         error = -ENOMEM;
+    if (error == 0)
+        error = acceptor_start(net);
     if (error != 0) {
         net_stop(net);
         return error;
     }
     net->ticking = true;
-    acceptor_start(net);
     return 0;
 }
 

@@ -89,7 +89,7 @@ open_socket(const struct sockaddr_storage *name, socklen_t len, bool first,
 
 static void
 describe(struct udp_socket *socket, int fd, const struct sockaddr_storage *name,
-    enum protocol_choice protocol, uint16_t listener)
+    socklen_t len, enum protocol_choice protocol, uint16_t listener)
 {
     char text[sizeof socket->peer.address];
 
@@ -101,7 +101,7 @@ describe(struct udp_socket *socket, int fd, const struct sockaddr_storage *name,
         .peer = { .fd = fd, .listener = listener, .protocol = (uint8_t)protocol,
             .datagram = true },
     };
-    address_of(fd, false, text, sizeof text);
+    address_text((const struct sockaddr *)name, len, text, sizeof text);
     assert(strncmp(text, "tcp", 3) == 0); /* which is all that it knows of internet */
     memcpy(text, "udp", 3);
     memcpy(socket->peer.address, text, sizeof text);
@@ -133,7 +133,7 @@ open_address(struct udp *udp, const struct addrinfo *info, int port, unsigned co
             close(fd);
             return -error;
         }
-        describe(&udp->at[udp->n++], fd, &name, protocol, (uint16_t)before);
+        describe(&udp->at[udp->n++], fd, &name, len, protocol, (uint16_t)before);
     }
     return 0;
 }

@@ -514,10 +514,7 @@ worker_give(struct worker *worker, int fd, uint8_t listener)
 void
 worker_wake(struct worker *worker)
 {
-    uint64_t one = 1;
-    ssize_t put = write(worker->wake_fd, &one, sizeof one);
-
-    (void)put; /* EAGAIN: it is awake already */
+    net_wake(worker->wake_fd);
 }
 
 void

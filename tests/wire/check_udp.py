@@ -106,12 +106,13 @@ class Udp:
 class UdpServer(server.Server):
     """A server with a UDP port of its own."""
 
-    def __init__(self, *options, everywhere=False):
+    def __init__(self, *options, everywhere=False, more=None):
         self.everywhere = everywhere
         self.folder = tempfile.TemporaryDirectory()
         os.chmod(self.folder.name, 0o777)
         self.ports = os.path.join(self.folder.name, "ports")
-        super().__init__("-U", "-1", *options, env={"MEMCACHED_PORT_FILENAME": self.ports})
+        super().__init__("-U", "-1", *options,
+                         env=dict({"MEMCACHED_PORT_FILENAME": self.ports}, **(more or {})))
 
     def __exit__(self, *what):
         try:
