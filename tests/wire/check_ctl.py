@@ -35,6 +35,7 @@ MEMCACHED = shutil.which("memcached")
 OK, REFUSED, UNREACHABLE, USAGE, IO = 0, 1, 2, 64, 74
 # Patience with larderctl itself, and larderctl's with servers that answer.
 SECONDS = 60 * srv.SLOW
+PATIENT = [CTL, "--timeout", str(5 * SECONDS)]
 # Safe on every terminal.
 SAFE = re.compile(rb"[\x20-\x7e\n]*\Z")
 
@@ -47,7 +48,7 @@ def sanitized(program):
 
 def environment(**more):
     env = {name: value for name, value in os.environ.items()
-           if not name.startswith("LARDER_") or name in ("LARDER_SLOW_FACTOR",)}
+           if not name.startswith("LARDER_") or name == "LARDER_SLOW_FACTOR"}
     return dict(env, **more)
 
 
@@ -85,7 +86,7 @@ class Case(unittest.TestCase):
             command += ["--server", where(server)]
         done = subprocess.run(command + [str(word) for word in words], input=stdin,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=SECONDS, env=environment(**env), check=False)
+                              timeout=5 * SECONDS, env=environment(**env), check=False)
         self.assertIsNone(srv.REPORT.search(done.stderr), done.stderr)
         if status is not None:
             self.assertEqual(done.returncode, status, done.stderr)
@@ -273,7 +274,7 @@ class Reports(Case):
         server = self.serve()
         for words in [[], ["--json"]]:
             watch = subprocess.Popen(
-                [CTL, *words, "-s", where(server), "watch", "mutations", "deletions",
+                [*PATIENT, *words, "-s", where(server), "watch", "mutations", "deletions",
                  "--count", "2"], stdout=subprocess.PIPE)
             end = time.monotonic() + SECONDS
             while server.stats()["log_watchers"] != "1":
@@ -414,7 +415,7 @@ class CommandLine(Case):
     def test_output_that_cannot_be_written_is_74(self):
         server = self.serve()
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([CTL, "-s", where(server), "stats"], stdout=full,
+            done = subprocess.run([*PATIENT, "-s", where(server), "stats"], stdout=full,
                                   stderr=subprocess.PIPE, timeout=SECONDS, check=False)
         self.assertEqual(done.returncode, IO)
         self.assertIn(b"cannot write", done.stderr)
@@ -486,7 +487,7 @@ class Ways(Case):
 
     def test_a_password_is_asked_for_on_the_terminal(self):
         _, server = self.secured()
-        terminal = Terminal([CTL, "-s", where(server), "--user", "bob", "version"])
+        terminal = Terminal([*PATIENT, "-s", where(server), "--user", "bob", "version"])
         try:
             terminal.expect(b"Password of bob:")
             terminal.send(b"other\n")
@@ -924,7 +925,7 @@ class Dumps(Case):
 
     def run_progress(self, server, option):
         dump = b"larder-dump 1 1\nitem k 0 0 1\nx\nend 1\n"
-        done = subprocess.run([CTL, "-s", where(server), "load", option], input=dump,
+        done = subprocess.run([*PATIENT, "-s", where(server), "load", option], input=dump,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               timeout=SECONDS, env=environment(), check=False)
         self.assertEqual(done.returncode, OK)
@@ -956,9 +957,9 @@ class Dumps(Case):
 
         def limit():
             resource.setrlimit(resource.RLIMIT_DATA, (8 << 20, 8 << 20))
-        dump = subprocess.Popen([CTL, "-q", "-s", where(server), "dump"],
+        dump = subprocess.Popen([*PATIENT, "-q", "-s", where(server), "dump"],
                                 stdout=subprocess.PIPE, preexec_fn=limit)
-        load = subprocess.Popen([CTL, "-j", "-q", "-s", where(server), "load"],
+        load = subprocess.Popen([*PATIENT, "-j", "-q", "-s", where(server), "load"],
                                 stdin=dump.stdout, stdout=subprocess.PIPE, preexec_fn=limit)
         dump.stdout.close()
         out = load.communicate(timeout=SECONDS * 2)[0]
@@ -999,9 +1000,9 @@ class Migration(Case):
         items = random_items(random.Random(11), 3000)
         items[b"large"] = (5, 0, random.Random(12).randbytes(900000))
         store(port, items)
-        dump = subprocess.Popen([CTL, "--server", "127.0.0.1:%d" % port, "-q", "dump"],
+        dump = subprocess.Popen([*PATIENT, "--server", "127.0.0.1:%d" % port, "-q", "dump"],
                                 stdout=subprocess.PIPE)
-        load = subprocess.Popen([CTL, "--server", where(larder), "-q", "load"],
+        load = subprocess.Popen([*PATIENT, "--server", where(larder), "-q", "load"],
                                 stdin=dump.stdout)
         dump.stdout.close()
         self.assertEqual((load.wait(SECONDS), dump.wait(SECONDS)), (OK, OK))
@@ -1019,7 +1020,7 @@ class Migration(Case):
                 talk.send(b"".join(b"ms %s 10 T0 q\r\n0123456789\r\n" % key
                                    for key in keys[start:start + 1000]))
             talk.ask(b"mn\r\n", b"MN\r\n")
-        dump = subprocess.Popen([CTL, "--server", "127.0.0.1:%d" % port, "-q", "dump"],
+        dump = subprocess.Popen([*PATIENT, "--server", "127.0.0.1:%d" % port, "-q", "dump"],
                                 stdout=subprocess.PIPE, bufsize=0)
         head = dump.stdout.read(1)      # and now nothing for a while
         self.assertEqual(len(fetch(port, keys[::100])), 1000)
@@ -1129,7 +1130,7 @@ class Hostile(Case):
                 done = self.ctl(*words, server=liar, status=None, stdin=DUMP,
                                 patience=patience)
                 self.assertIn(done.status, statuses, (words, done.out, done.err))
-                self.assertLess(time.monotonic() - begin, SECONDS)
+                self.assertLess(time.monotonic() - begin, 4 * SECONDS)
                 if "-j" in words:
                     done.json()
 
@@ -1151,7 +1152,7 @@ class Hostile(Case):
             talk.line()
             while True:
                 talk.say(b"x" * 65536)
-        self.everything(behave, (REFUSED, UNREACHABLE), patience=SECONDS)
+        self.everything(behave, (REFUSED, UNREACHABLE), patience=SECONDS / 2)
 
     def test_lines_without_end(self):
         """Reports end by size, or by time; a watch is meant to go on."""
@@ -1162,7 +1163,8 @@ class Hostile(Case):
         for words in [["stats"], ["items"], ["top", "--plain", "--count", "1"],
                       ["top", "--json", "--count", "1"]]:
             with Liar(behave) as liar:
-                self.ctl(*words, server=liar, patience=SECONDS, status=REFUSED)
+                done = self.ctl(*words, server=liar, patience=SECONDS / 2, status=None)
+                self.assertIn(done.status, (REFUSED, UNREACHABLE))
         for words in [["watch", "--count", "1000"]]:
             with Liar(behave) as liar:
                 self.ctl(*words, server=liar, status=REFUSED)
