@@ -86,10 +86,6 @@ show_other(const struct options *options, const struct option_row *row, char *to
         snprintf(to, size, "%s", options->http == NULL ? "" : options->http);
     } else if (row->set == option_set_http_name) {
         show_names(options->http_names, to, size);
-    } else if (row->set == option_set_http) {
-        snprintf(to, size, "%s", options->http == NULL ? "" : options->http);
-    } else if (row->set == option_set_http_name) {
-        snprintf(to, size, "%s", options->http_names == NULL ? "" : options->http_names);
     } else if (row->set == option_set_sandbox && row->argument != NULL) {
         static const char *const words[] = { [SANDBOX_OFF] = "off", [SANDBOX_LOG] = "log",
             [SANDBOX_ON] = "on", [SANDBOX_STRICT] = "strict" };

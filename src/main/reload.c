@@ -41,11 +41,13 @@ apply(const struct change *change, const char *name)
     return true;
 }
 
+/* With --memory-total the limit is not the option's to set: main/bound.h moves it. */
 static bool
-may_change(const char *name)
+may_change(const struct options *new, const char *name)
 {
-    return strcmp(name, "memory-limit") == 0 || strcmp(name, "verbose") == 0 ||
-           strcmp(name, "idle_timeout") == 0;
+    if (strcmp(name, "memory-limit") == 0)
+        return new->memory_total == 0;
+    return strcmp(name, "verbose") == 0 || strcmp(name, "idle_timeout") == 0;
 }
 
 static const char *
@@ -59,7 +61,7 @@ on_difference(void *context, const char *name, const char *before, const char *a
 {
     const struct change *change = context;
 
-    if (!may_change(name))
+    if (!may_change(change->new, name))
         log_line(LOG_ALWAYS, "SIGHUP: %s stays %s until a restart, not %s", name,
             or_none(before), or_none(after));
     else if (apply(change, name))

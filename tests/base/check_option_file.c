@@ -14,7 +14,7 @@
 #include "base/option_rows.h"
 
 #define SAID_MAX 65536
-#define RANDOM_FILES 20000
+#define RANDOM_FILES 2000
 
 static char said[SAID_MAX];
 static int saved[2];
@@ -311,7 +311,7 @@ static const char *const LINES[] = { "", "-m 128\n-I 8m\n-c 77\n-t 2", "-vv\n-M\
     "-o slab_sizes=100-200-300\n-f 1.5\n-n 30", "-o slab_chunk_max=256,hash_algorithm=jenkins",
     "-o hashpower=20,hot_lru_pct=30,temporary_ttl=9", "-B ascii\n-u nobody\n-P \"it's\"",
     "-o sandbox=off", "-o no_modern",
-    "-o http_name=a,http=12345\n-o http_name=b" };
+    "-o http_name=a,http=12345\n-o http_name=b", "--memory-total 900\n-o eviction=lru" };
 
 /* The settings as text say all there is to say. */
 START_TEST(what_is_printed_reads_back_as_the_same)
@@ -349,6 +349,32 @@ START_TEST(a_difference_is_told_once)
     ck_assert(!options_differ(&o, &o, count, &differences));
     options_fini(&o);
     options_fini(&other);
+}
+END_TEST
+
+/* What has a value and is not shown would be missing from --check-config and from what
+ * SIGHUP compares. */
+START_TEST(every_option_with_a_value_is_shown)
+{
+    static const char *const silent[] = { "extended", "config", "unix-socket", "user",
+        "pidfile", "auth-file", "memory-file", "slab_sizes", "http", "http_name" };
+    const struct option_row *const tables[] = { option_rows, option_words };
+    struct options o;
+
+    apply(&o, "");
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct option_row *row = tables[i]; !option_row_is_last(row); row++) {
+            char text[OPTIONS_TEXT_MAX];
+            if (row->kind != OPTION_OTHER || row->argument == NULL || row->name == NULL)
+                continue;
+            bool is_silent = false;
+            for (size_t j = 0; j < sizeof silent / sizeof *silent; j++)
+                is_silent |= strcmp(row->name, silent[j]) == 0;
+            option_show(&o, row, text, sizeof text);
+            ck_assert_msg(is_silent || *text != '\0', "%s", row->name);
+        }
+    }
+    options_fini(&o);
 }
 END_TEST
 
@@ -403,7 +429,7 @@ main(void)
     Suite *suite = suite_create("option_file");
     TCase *tc = tcase_create("option_file");
 
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, every_way_to_write_an_option_means_the_same, 0, WAYS);
     tcase_add_test(tc, debians_own_file_is_understood);
     tcase_add_test(tc, flags_lists_and_quotes);
@@ -417,6 +443,7 @@ main(void)
     tcase_add_loop_test(
         tc, what_is_printed_reads_back_as_the_same, 0, sizeof LINES / sizeof *LINES);
     tcase_add_test(tc, a_difference_is_told_once);
+    tcase_add_test(tc, every_option_with_a_value_is_shown);
     tcase_add_test(tc, no_bytes_are_too_strange);
     suite_add_tcase(suite, tc);
 

@@ -56,7 +56,7 @@ class Guide(unittest.TestCase):
         def run(*words):
             done = subprocess.run([sys.executable, *words], cwd=folder, check=False,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  timeout=120 * srv.SLOW)
+                                  timeout=600 * srv.SLOW)
             self.assertEqual(done.returncode, 0, done.stderr.decode())
             return done.stdout.decode()
 

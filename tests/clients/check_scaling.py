@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, "wire"))
 import server as srv  # noqa: E402
 
-PATIENCE = 30 * srv.SLOW
+PATIENCE = 60 * srv.SLOW
 KEYS = [b"key:%d" % number for number in range(600)]
 
 # The servers have no names: a name would be hashed in place of the address.

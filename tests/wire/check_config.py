@@ -213,7 +213,7 @@ class Manager(Case):
         super().setUp()
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(self.path("notify"))
-        self.manager.settimeout(srv.START_SECONDS + 15)
+        self.manager.settimeout(srv.START_SECONDS + 60)
 
     def tearDown(self):
         self.manager.close()

@@ -24,9 +24,9 @@ import time
 
 # Ends of patience, for a busy machine; a build with sanitizers gets more.
 SLOW = int(os.environ.get("LARDER_SLOW_FACTOR", "1"))
-START_SECONDS = 15.0 * SLOW
-STOP_SECONDS = 15.0 * SLOW
-REPLY_SECONDS = 10.0 * SLOW
+START_SECONDS = 60.0 * SLOW
+STOP_SECONDS = 60.0 * SLOW
+REPLY_SECONDS = 60.0 * SLOW
 
 SKIP = 77
 REPORT = re.compile(
