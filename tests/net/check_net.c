@@ -538,6 +538,98 @@ see(void *context, const struct net_conn *conn)
         seen->fd_lowest = conn->fd;
 }
 
+START_TEST(a_session_that_waits_runs_nothing_until_it_is_woken)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server), other = toy_connect(server);
+
+    toy_say(fd, "echo before\nnap\necho after\n");
+    toy_hear(fd, "before\n");
+    ck_assert(toy_wait(&server->toy.sleepers, 1));
+    toy_say(other, "echo others are served\n");
+    toy_hear(other, "others are served\n");
+    toy_ring(&server->toy);
+    toy_hear(fd, "awake\nafter\n");
+    close(fd);
+    close(other);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(a_session_that_reads_can_be_woken_as_well)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+
+    toy_say(fd, "ears\n");
+    toy_hear(fd, "hm\n");
+    for (int i = 0; i < 20; i++) {
+        ck_assert(toy_wait(&server->toy.sleepers, 1));
+        toy_ring(&server->toy);
+        toy_hear(fd, "ding\n");
+        toy_say(fd, "echo and it still reads\n");
+        toy_hear(fd, "and it still reads\n");
+    }
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+static atomic_bool ringing;
+
+/* Rings each sleeper as soon as there is one: often before the worker has put it to bed. */
+static void *
+keep_ringing(void *context)
+{
+    struct toy *toy = context;
+
+    while (atomic_load(&ringing))
+        if (toy->sleepers > 0)
+            toy_ring(toy);
+    return NULL;
+}
+
+/* A lost one would leave its client without an answer. */
+START_TEST(no_waking_is_lost)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+    pthread_t thread;
+
+    atomic_store(&ringing, true);
+    ck_assert_int_eq(pthread_create(&thread, NULL, keep_ringing, &server->toy), 0);
+    for (int i = 0; i < 300; i++) {
+        toy_say(fd, "nap\n");
+        toy_hear(fd, "awake\n");
+    }
+    atomic_store(&ringing, false);
+    pthread_join(thread, NULL);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
+START_TEST(clients_that_leave_while_they_are_woken_leave_nothing)
+{
+    struct toy_server *server = started();
+    pthread_t thread;
+
+    atomic_store(&ringing, true);
+    ck_assert_int_eq(pthread_create(&thread, NULL, keep_ringing, &server->toy), 0);
+    for (int i = 0; i < 200; i++) {
+        int fd = toy_connect(server);
+
+        toy_say(fd, i % 2 == 0 ? "nap\n" : "ears\n");
+        close(fd);
+    }
+    ck_assert(toy_wait(&server->toy.opened, 200));
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    atomic_store(&ringing, false);
+    pthread_join(thread, NULL);
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(connections_can_be_shown_while_they_come_and_go)
 {
     struct toy_server *server = started();
@@ -711,6 +803,10 @@ main(void)
     tcase_add_test(tc, idle_and_partial_clients_are_sent_away_and_busy_ones_stay);
     tcase_add_test(tc, the_service_may_give_up_a_stalled_client);
     tcase_add_test(tc, stopping_does_not_wait_for_clients_that_do_not_read);
+    tcase_add_test(tc, a_session_that_waits_runs_nothing_until_it_is_woken);
+    tcase_add_test(tc, a_session_that_reads_can_be_woken_as_well);
+    tcase_add_test(tc, no_waking_is_lost);
+    tcase_add_test(tc, clients_that_leave_while_they_are_woken_leave_nothing);
     tcase_add_test(tc, connections_can_be_shown_while_they_come_and_go);
     tcase_add_test(tc, a_crowd_is_served_and_leaves_nothing);
     tcase_add_test(tc, a_unix_socket_has_its_mode_and_goes_with_the_server);

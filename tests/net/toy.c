@@ -28,6 +28,12 @@ struct toy_session {
     size_t upload_len, upload_got;
     unsigned flood; /* outboxes still to be filled */
     bool sticky;
+    bool naps;  /* runs nothing until it is woken */
+    bool hears; /* says so when it is woken */
+    atomic_bool rung;
+    void (*wake)(void *handle);
+    void *wake_handle;
+    struct toy_session *next_sleeper; /* guarded by toy->lock */
 };
 
 struct toy_lane {
@@ -67,6 +73,48 @@ lane_close(void *p)
     free(lane);
 }
 
+/* ---- Sessions that others wake ---------------------------------------------------- */
+
+static void
+lie_down(struct toy_session *session)
+{
+    struct toy *toy = session->lane->toy;
+
+    pthread_mutex_lock(&toy->lock);
+    session->next_sleeper = toy->first_sleeper;
+    toy->first_sleeper = session;
+    toy->sleepers++;
+    pthread_mutex_unlock(&toy->lock);
+}
+
+static void
+get_up(struct toy_session *session)
+{
+    struct toy *toy = session->lane->toy;
+    struct toy_session **link = &toy->first_sleeper;
+
+    pthread_mutex_lock(&toy->lock);
+    while (*link != NULL && *link != session)
+        link = &(*link)->next_sleeper;
+    if (*link != NULL) {
+        *link = session->next_sleeper;
+        toy->sleepers--;
+    }
+    pthread_mutex_unlock(&toy->lock);
+}
+
+void
+toy_ring(struct toy *toy)
+{
+    pthread_mutex_lock(&toy->lock);
+    for (struct toy_session *session = toy->first_sleeper; session != NULL;
+         session = session->next_sleeper) {
+        atomic_store(&session->rung, true);
+        session->wake(session->wake_handle);
+    }
+    pthread_mutex_unlock(&toy->lock);
+}
+
 static void *
 session_open(void *p, const struct peer *peer)
 {
@@ -76,6 +124,9 @@ session_open(void *p, const struct peer *peer)
     assert(peer->fd >= 0);
     assert(peer->address[0] != '\0');
     assert(peer->listen_address[0] != '\0');
+    assert(peer->wake != NULL);
+    session->wake = peer->wake;
+    session->wake_handle = peer->wake_handle;
     session->lane = p;
     session->lane->toy->sessions++;
     session->lane->toy->opened++;
@@ -87,6 +138,7 @@ session_close(void *p)
 {
     struct toy_session *session = p;
 
+    get_up(session);
     session->lane->toy->sessions--;
     free(session->upload);
     free(session);
@@ -207,6 +259,13 @@ run_line(struct toy_session *session, char *line, struct outbox *out)
     } else if (strcmp(line, "stick") == 0) {
         session->sticky = true;
         outbox_put(out, "ok\n", 3);
+    } else if (strcmp(line, "nap") == 0) {
+        session->naps = true;
+        lie_down(session);
+    } else if (strcmp(line, "ears") == 0) {
+        outbox_put(out, "hm\n", 3);
+        session->hears = true;
+        lie_down(session);
     } else if (strcmp(line, "quit") == 0) {
         outbox_put(out, "bye\n", 4);
         return SERVICE_CLOSE;
@@ -255,7 +314,18 @@ took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
 
     assert(budget > 0);
     assert(outbox_empty(out));
+    if (session->hears && atomic_exchange(&session->rung, false))
+        outbox_put(out, "ding\n", 5);
     for (;;) {
+        if (session->naps) {
+            if (!atomic_exchange(&session->rung, false)) {
+                next = SERVICE_WAIT;
+                break;
+            }
+            get_up(session);
+            session->naps = false;
+            outbox_put(out, "awake\n", 6);
+        }
         if (session->flood > 0 && (next = run_flood(session, out)) != SERVICE_READ)
             break;
         if (session->upload != NULL)

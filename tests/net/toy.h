@@ -33,7 +33,13 @@ struct toy {
     atomic_int lanes;
     atomic_int pins; /* not released yet */
     atomic_int looks, looked, direct_bytes, ticks;
+    atomic_int sleepers; /* sessions that toy_ring() would reach */
+    pthread_mutex_t lock; /* guards the next; all zero is unlocked */
+    struct toy_session *first_sleeper;
 };
+
+/* Wakes every session that has said "nap" or "ears", from any thread. */
+void toy_ring(struct toy *toy);
 
 void toy_service(struct service *service_out);
 /* Byte number `i` of what `pin` answers. */
