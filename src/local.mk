@@ -40,6 +40,7 @@ libstore_a_SOURCES = \
 	src/store/balance.c \
 	src/store/chain.c \
 	src/store/core.h \
+	src/store/estimate.c src/store/estimate.h \
 	src/store/evict.c \
 	src/store/ghost.c src/store/ghost.h \
 	src/store/inspect.c \

@@ -90,17 +90,10 @@ store_upload_open(struct store *store, struct store_thread *thread, uint64_t len
     return upload;
 }
 
-static uint64_t
-memory_max(const struct store *store)
-{
-    return (uint64_t)atomic_load_explicit(&store->slab.pages_max, memory_order_relaxed) <<
-        PAGE_SIZE_BITS;
-}
-
 static bool
 over_share(const struct store *store, const _Atomic uint64_t *held, unsigned share)
 {
-    return atomic_load_explicit(held, memory_order_relaxed) > memory_max(store) / share;
+    return atomic_load_explicit(held, memory_order_relaxed) > limit_bytes(store) / share;
 }
 
 bool
@@ -343,7 +336,7 @@ pin_charge(struct store *store, uint64_t len)
 {
     uint64_t held = atomic_load_explicit(&store->pinned_bytes, memory_order_relaxed);
 
-    if (held > 0 && held + len > memory_max(store) / REFUSED_SHARE)
+    if (held > 0 && held + len > limit_bytes(store) / REFUSED_SHARE)
         return false;
     atomic_fetch_add_explicit(&store->pinned_bytes, len, memory_order_relaxed);
     return true;

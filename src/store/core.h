@@ -11,6 +11,7 @@
 #include "base/counters.h"
 #include "base/hash.h"
 #include "store/arena.h"
+#include "store/estimate.h"
 #include "store/ghost.h"
 #include "store/item.h"
 #include "store/policy.h"
@@ -39,7 +40,7 @@ struct store_thread {
     int64_t items_unflushed;   /* not yet added to table.items */
     /* Counters and gauges: written by the owner, summed by readers. Gauges go up in one
      * thread and down in another; only their sum, modulo 2^64, means anything. */
-    counter items_total, direct_reclaims;
+    counter items_total, direct_reclaims, asked;
     struct class_gauge gauges[SLAB_CLASSES_MAX];
     /* See store_thread_observe(); all NULL where nobody wants to know. */
     const _Atomic unsigned *wanted;
@@ -67,6 +68,7 @@ struct store {
     struct slab slab;
 
     struct ghost ghost;
+    struct estimate *estimate;
     _Atomic bool counters_over; /* counters take more than their reserve */
 
     _Atomic uint64_t upload_bytes, pinned_bytes;
@@ -186,6 +188,23 @@ bool page_move(struct store *store, struct store_thread *thread, int from, unsig
  * time. True: evictions are going on, look again soon. */
 bool balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
 
+/* ---- The estimate: a look at every request, a sample of the keys ----------------------- */
+
+static inline uint64_t
+limit_bytes(const struct store *store)
+{
+    return (uint64_t)atomic_load_explicit(&store->slab.pages_max, memory_order_relaxed) <<
+        PAGE_SIZE_BITS;
+}
+
+static inline void
+estimate_asked(struct store *store, struct store_thread *thread, uint64_t hash, uint32_t now)
+{
+    counter_add(&thread->asked, 1);
+    if (__builtin_expect(estimate_wants(store->estimate, hash), 0))
+        estimate_get(store->estimate, hash, now, limit_bytes(store));
+}
+
 /* ---- gauges -------------------------------------------------------------------------- */
 
 /* What an item counts for: header, key, flags, value. */
@@ -194,6 +213,8 @@ void gauge_add(struct store_thread *thread, const struct item *item, uint32_t in
 void gauge_sub(struct store_thread *thread, const struct item *item, uint32_t info);
 /* Counters that expire, in a class. */
 uint64_t counters_of(struct store *store, unsigned id);
+/* Requests of clients for items, in all. */
+uint64_t asked_in_all(struct store *store);
 /* Do counters take more than their reserve? Looked at now and then. */
 void counters_check(struct store *store);
 /* Number of items has changed by `n`: tells the table now and then. */

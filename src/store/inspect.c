@@ -30,6 +30,19 @@ sum_gauges(struct store *store, unsigned id, uint64_t *items, uint64_t *bytes)
 }
 
 uint64_t
+asked_in_all(struct store *store)
+{
+    uint64_t n = 0;
+
+    pthread_mutex_lock(&store->threads_lock);
+    for (struct store_thread *thread = store->threads; thread != NULL;
+         thread = thread->next)
+        n += get(&thread->asked);
+    pthread_mutex_unlock(&store->threads_lock);
+    return n;
+}
+
+uint64_t
 counters_of(struct store *store, unsigned id)
 {
     uint64_t n = 0;
@@ -87,6 +100,8 @@ sum_policy(struct store *store, struct store_totals *totals)
         totals->counter_bytes += counters_of(store, id) * class->chunk_size;
         evicted += get(&class->gone);
     }
+    totals->estimated = estimate_ratios(store->estimate, asked_in_all(store),
+        totals->hit_ratios);
     totals->counter_limit = totals->limit_bytes / 100 * store->options.counter_reserve;
     /* Memory that nothing was written to is not there. */
     if (store->ghost.sets != NULL && evicted > 0)

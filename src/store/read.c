@@ -211,6 +211,8 @@ store_find(struct store *store, struct store_thread *thread, struct slice key,
         }
         lock_pause();
     }
+    if (use == STORE_USE)
+        estimate_asked(store, thread, hash, now);
     if (result == STORE_OK && use == STORE_USE) {
         const struct item *item = item_at(store, view->ref);
         if (wants_mark(item, item_info(item), now))
@@ -227,7 +229,6 @@ store_find_locked(struct store *store, struct store_thread *thread, struct slice
     struct table_spot spot;
     enum store_result result = STORE_MISS;
 
-    (void)thread;
     flush_if_due(store, now);
     lock_take(stripe);
     spot = table_find(&store->table, hash, key);
@@ -242,6 +243,8 @@ store_find_locked(struct store *store, struct store_thread *thread, struct slice
             memory_order_relaxed));
         result = judge(store, spot.item, info, now, view);
     }
+    if (use == STORE_USE)
+        estimate_asked(store, thread, hash, now);
     if (result == STORE_OK && use == STORE_USE)
         item_mark(spot.item, now, true);
     if (result != STORE_OK)

@@ -112,6 +112,12 @@ store_create(const struct store_options *options, const char **why_out)
         return NULL;
     }
     store->options.slab_sizes = options->slab_sizes;
+    store->estimate = estimate_open();
+    if (store->estimate == NULL) {
+        arena_fini(&store->arena);
+        free(store);
+        return NULL;
+    }
     (void)ghost_init(&store->ghost, store->table.buckets_max); /* works without */
     init_slab(store);
     store->options.slab_sizes = NULL;
@@ -137,6 +143,7 @@ store_destroy(struct store *store)
     for (unsigned id = 1; id <= store->slab.nclasses; id++)
         ring_fini(&store->slab.classes[id].probation);
     ghost_fini(&store->ghost);
+    free(store->estimate);
     arena_fini(&store->arena);
     free(store);
 }

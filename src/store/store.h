@@ -417,6 +417,8 @@ struct store_totals {
     uint32_t index_power;
     bool index_growing, sweep_running, sweep_enabled;
     uint64_t upload_bytes, pinned_bytes;
+    bool estimated;     /* enough was asked for to tell: hit ratios an LRU cache would have */
+    double hit_ratios[4]; /* with half, the present, twice and four times the memory */
     uint64_t ghost_hits;                 /* keys that came back soon after their eviction */
     uint64_t ghost_bytes, probation_bytes; /* memory of the ghosts and of the rings */
     uint64_t counter_bytes, counter_limit; /* of counters that expire, and their reserve */

@@ -157,6 +157,7 @@ store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     more = shrink(store, thread, now, deadline) || more;
     more = sweep(store, thread, now, deadline) || more;
     counters_check(store);
+    estimate_fade(store->estimate, asked_in_all(store));
     if (balance_pages(store, thread, now) && !more)
         return STORE_EVICTING;
     return more ? STORE_BEHIND : STORE_IDLE;

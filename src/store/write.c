@@ -161,6 +161,16 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
     return item;
 }
 
+/* Bytes of memory that an item keeps from others. */
+static uint32_t
+bytes_taken(const struct store *store, const struct item *item)
+{
+    uint32_t info = item_info(item);
+
+    return store->slab.classes[INFO_CLASS(info)].chunk_size +
+        ((info & INFO_LARGE) ? item_value_len(item) : 0);
+}
+
 enum store_result
 put_value(struct store *store, struct store_thread *thread, struct table_spot *spot,
     const struct put *put, uint32_t now, struct store_written *written, struct item **dead)
@@ -190,6 +200,9 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
         gauge_add(thread, item, item_info(item));
     }
     counter_add(&thread->items_total, 1);
+    if (__builtin_expect(estimate_wants(store->estimate, put->hash), 0))
+        estimate_set(store->estimate, put->hash, bytes_taken(store, item), put->exptime,
+            limit_bytes(store));
     slab_note_expiry(&store->slab, item, put->exptime);
     written->value_len = item_value_len(item);
     written->slab_class = (uint8_t)INFO_CLASS(item_info(item));
@@ -508,6 +521,8 @@ store_delete(struct store *store, struct store_thread *thread, struct slice key,
                                                                       STORE_OK;
         else
             count_reclaimed(store, info);
+        if (result == STORE_OK && estimate_wants(store->estimate, hash))
+            estimate_delete(store->estimate, hash);
         if (result != STORE_EXISTS) {
             if (item_disposable(spot.item))
                 dead = spot.item;

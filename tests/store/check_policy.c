@@ -276,6 +276,68 @@ START_TEST(only_numbers_that_expire_are_counters)
 }
 END_TEST
 
+/* ---- What other sizes would bring ------------------------------------------------------ */
+
+/* Keys asked for in turn, over and over: an LRU cache answers all if it holds all of them,
+ * and none if one less. Memory is short of them by three halves. */
+START_TEST(the_estimate_knows_how_much_would_be_enough)
+{
+    struct store_options options = kit_options(4 << 20);
+    struct store_totals totals;
+    struct kit kit;
+    unsigned keys;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    keys = (4 << 20) / 1000 * 3 / 2;
+    for (unsigned i = 0; i < 80 * keys; i++) {
+        struct slice key = kit_key(text, "key", i % keys);
+
+        if (!kit_has_sized(&kit, key, 950))
+            kit_set_sized(&kit, key, 950, 0);
+        if (i % 500 == 0)
+            store_maintain(kit.store, kit.thread, kit.now, 1000);
+    }
+    totals = kit_totals(&kit);
+    ck_assert(totals.estimated);
+    /* A sample: some more or less of it than its share is in it. */
+    ck_assert_double_lt(totals.hit_ratios[0], 0.4);
+    ck_assert_double_lt(totals.hit_ratios[1], 0.4);
+    ck_assert_double_gt(totals.hit_ratios[2], 0.8);
+    ck_assert_double_gt(totals.hit_ratios[3], 0.8);
+    kit_close(&kit);
+}
+END_TEST
+
+/* The sample is thinned and trimmed; its sums stay true to its keys. */
+START_TEST(the_sample_stays_small_and_in_order)
+{
+    struct estimate *estimate = estimate_open();
+    uint64_t random = 7, mask = estimate->mask;
+
+    for (unsigned i = 0; i < 300000; i++) {
+        uint64_t hash, bytes = 0;
+
+        random = random * UINT64_C(6364136223846793005) + 1;
+        hash = (random >> 20) * UINT64_C(0x9e3779b97f4a7c15) & ~estimate->mask;
+        if (i % 3 == 0)
+            estimate_get(estimate, hash, i / 1000, 1u << 30);
+        else if (i % 100 == 1)
+            estimate_delete(estimate, hash);
+        else
+            estimate_set(estimate, hash, 1 + i % 5000, i % 7 ? 0 : i / 1000 + 20, 1u << 30);
+        ck_assert_uint_le(estimate->keys, ESTIMATE_KEYS);
+        if (i % 10000 != 0)
+            continue;
+        for (unsigned slot = 0; slot < 2 * ESTIMATE_KEYS; slot++)
+            bytes += estimate->table[slot].hash != 0 ? estimate->table[slot].bytes : 0;
+        ck_assert_uint_eq(bytes, estimate->bytes);
+    }
+    ck_assert_uint_gt(estimate->mask, mask);
+    free(estimate);
+}
+END_TEST
+
 /* ---- Pages follow demand --------------------------------------------------------------- */
 
 static unsigned
@@ -397,6 +459,8 @@ main(void)
     tcase_add_test(tc, idle_counters_live_as_long_as_they_were_told);
     tcase_add_test(tc, counters_beyond_the_reserve_are_nothing_special);
     tcase_add_test(tc, only_numbers_that_expire_are_counters);
+    tcase_add_test(tc, the_estimate_knows_how_much_would_be_enough);
+    tcase_add_test(tc, the_sample_stays_small_and_in_order);
     tcase_add_test(tc, pages_go_where_they_bring_hits);
     tcase_add_test(tc, pages_stay_where_nobody_comes_back);
     tcase_add_test(tc, a_new_size_is_served_as_by_a_new_server);
