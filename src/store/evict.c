@@ -161,6 +161,7 @@ lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
         return none;
     racy_read(thread->key, item->data, INFO_KEY_LEN(info));
     hash = hash_bytes(&store->hash_key, thread->key, INFO_KEY_LEN(info));
+    policy_prefetch(store, hash);
     *stripe_out = table_stripe(&store->table, hash);
     if (!lock_try(*stripe_out))
         return none;

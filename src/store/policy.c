@@ -49,6 +49,14 @@ evictions_of(const struct slab_class *class)
     return (uint32_t)atomic_load_explicit(&class->gone, memory_order_relaxed);
 }
 
+void
+policy_prefetch(const struct store *store, uint64_t hash)
+{
+    if (store->ghost.sets != NULL)
+        __builtin_prefetch(&store->ghost.sets[table_bucket(hash, table_count(&store->table))],
+            1);
+}
+
 /* Was the key evicted lately? If so, that is also a sign that the class needs more pages. */
 static bool
 was_ghost(struct store *store, uint64_t hash, unsigned id, bool is_counter)
@@ -172,6 +180,16 @@ is_dead(struct store *store, const struct item *chunk, uint32_t info, uint32_t n
     return INFO_KIND(info) == KIND_ITEM && !item_live(store, chunk, info, now);
 }
 
+/* The next eviction will want this header. */
+static void
+fetch_ahead(struct store *store, const struct slab_class *class)
+{
+    uint64_t entry = ring_ahead(&class->probation, 0);
+
+    if (entry != 0)
+        __builtin_prefetch(item_at(store, entry & TABLE_REF_MASK), 1);
+}
+
 /* The oldest on probation that was not used; those that were go to the main segment. */
 static struct item *
 victim_on_probation(struct store *store, unsigned id, uint32_t now)
@@ -186,6 +204,7 @@ victim_on_probation(struct store *store, unsigned id, uint32_t now)
 
         if (!ring_pop(&class->probation, &entry))
             return NULL;
+        fetch_ahead(store, class);
         chunk = probationer(store, id, entry);
         if (chunk == NULL)
             continue;

@@ -42,6 +42,8 @@ struct store_thread;
  * `is_counter`: see put_is_counter(). */
 uint32_t policy_admit(struct store *store, const struct item *old, uint64_t hash,
     unsigned id, unsigned last_id, bool is_counter);
+/* Fetches into the CPU's cache what policy_admit() and policy_evicted() will want to know. */
+void policy_prefetch(const struct store *store, uint64_t hash);
 /* A chunk whose info says INFO_PROBATION enters its class's ring. */
 void policy_enlist(struct store *store, struct item *chunk);
 

@@ -75,6 +75,14 @@ ring_pop(struct ring *ring, uint64_t *entry_out)
     return true;
 }
 
+uint64_t
+ring_ahead(const struct ring *ring, uint32_t pops)
+{
+    uint32_t at = ring->first_at + pops;
+
+    return ring->count > pops && at < BLOCK_ENTRIES ? ring->first->entries[at] : 0;
+}
+
 void
 ring_fini(struct ring *ring)
 {

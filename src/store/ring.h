@@ -25,6 +25,8 @@ struct ring {
 bool ring_push(struct ring *ring, uint64_t entry);
 /* Removes the oldest entry; false: empty. */
 bool ring_pop(struct ring *ring, uint64_t *entry_out);
+/* The oldest entry after so many more pops; 0: not known, it is in another block. */
+uint64_t ring_ahead(const struct ring *ring, uint32_t pops);
 /* Empties it and frees its memory. */
 void ring_fini(struct ring *ring);
 /* Memory it holds, in bytes. */

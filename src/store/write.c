@@ -137,10 +137,12 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
     const struct put *put, uint32_t info, uint32_t now, struct store_written *written)
 {
     unsigned id = slab_class_for(&store->slab, item_used(info, put_value_len(put)));
-    struct item *item = chunk_get(store, thread, id, now);
     unsigned last_id = id;
+    struct item *item;
     uint32_t bits;
 
+    policy_prefetch(store, put->hash);
+    item = chunk_get(store, thread, id, now);
     if (item == NULL)
         return NULL;
     written->cas = item_fill(store, item, put, info, now);
