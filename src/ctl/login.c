@@ -115,7 +115,8 @@ from_terminal(struct login *login, const char *user, char *why)
         *login = (struct login){ .there = true };
         memcpy(login->user, user, strlen(user));
         silent = usual;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
+        /* As getpass() does: a signal would leave the terminal silent. */
+        silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
         /* Silence comes before the question: somebody may answer fast. */
         tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
         fprintf(terminal, "Password of %s: ", user);
