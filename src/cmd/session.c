@@ -209,6 +209,7 @@ session_stat(struct turn *turn, struct slice args)
 
     if (hook != NULL)
         hook->run(hook->context, &request, turn->out, &answer);
+    turn->lane->notice = notice_wanted(turn->lane); /* "detail on" counts at once */
     if (answer.refusal == ADMIN_NO_MEMORY)
         outcome.code = OUTCOME_NO_MEMORY_STATS;
     if (answer.refusal != ADMIN_ANSWERED)
