@@ -213,8 +213,11 @@ EXTRA_DIST += $(wire_tests) \
 	tests/clients/site/settings.py \
 	tests/clients/site/views.py
 if HAVE_LIBMEMCACHED
-check_PROGRAMS += tests/clients/libmemcached
+check_PROGRAMS += tests/clients/libmemcached tests/clients/libmemcached_udp
 endif
+tests_clients_libmemcached_udp_SOURCES = tests/clients/libmemcached_udp.c
+tests_clients_libmemcached_udp_CFLAGS = $(AM_CFLAGS) $(MEMCACHED_CFLAGS)
+tests_clients_libmemcached_udp_LDADD = $(MEMCACHED_LIBS)
 tests_clients_libmemcached_SOURCES = tests/clients/libmemcached.c
 tests_clients_libmemcached_CFLAGS = $(AM_CFLAGS) $(MEMCACHED_CFLAGS)
 tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)
@@ -334,9 +337,12 @@ tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 
 # main: the confinement
 if HAVE_CHECK
-check_PROGRAMS += tests/main/check_sandbox
-TESTS += tests/main/check_sandbox
+check_PROGRAMS += tests/main/check_sandbox tests/main/check_cgroup
+TESTS += tests/main/check_sandbox tests/main/check_cgroup
 endif
+tests_main_check_cgroup_SOURCES = tests/main/check_cgroup.c
+tests_main_check_cgroup_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_main_check_cgroup_LDADD = libmain.a libbase.a $(CHECK_LIBS)
 tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
 tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIBS)

@@ -490,9 +490,14 @@ class TestSockets(unittest.TestCase):
             self.assertEqual(settings["udpport"], "-1")
             self.assertEqual(settings["num_threads_per_udp"], "3")
             self.assertEqual(settings["udp_amplification"], "3")
-            before = int(cache.stats()["curr_connections"])
-            udp.ask(b"mn\r\n")
-            self.assertEqual(int(cache.stats()["curr_connections"]), before)
+            with cache.connect() as talk: # datagrams are no connections
+                counts = []
+                for _ in range(2):
+                    talk.send(b"stats\r\n")
+                    counts.append([line for line in talk.until(b"END\r\n").split(b"\r\n")
+                                   if b"total_connections" in line])
+                    udp.ask(b"mn\r\n")
+                self.assertEqual(counts[0], counts[1])
 
     def test_every_worker_answers(self):
         with UdpServer("-t", "4") as cache:
@@ -579,6 +584,21 @@ class TestSockets(unittest.TestCase):
             with UdpServer("-t", "2") as cache, cache.udp() as udp:
                 for _ in range(200):
                     udp.send(frame(b"get none\r\n"))
+
+
+class TestClient(unittest.TestCase):
+    def test_libmemcached_writes_by_datagrams(self):
+        program = os.path.join(os.path.dirname(os.path.abspath(server.binary())),
+                               "tests/clients/libmemcached_udp")
+        if not os.path.exists(program) and os.environ.get("LARDER_CHECK_ALL") != "1":
+            self.skipTest("not built: libmemcached_udp.c")
+        with UdpServer("-t", "2") as cache:
+            before = cache.count("requests")
+            done = subprocess.run(
+                [program, "127.0.0.1", str(cache.port), cache.udp_ports()[0][1].strip()],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertGreaterEqual(cache.count("requests"), before + 8)
 
 
 if __name__ == "__main__":
