@@ -70,6 +70,8 @@ class_of_word(const char *at, size_t len)
     };
     size_t n = 0;
 
+    if (len >= 4 && memcmp(at, "get ", 4) == 0) /* most are */
+        return LATENCY_GET;
     while (n < len && n < WORD_MAX && at[n] >= 'a' && at[n] <= 'z')
         n++;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
