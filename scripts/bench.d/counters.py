@@ -3,8 +3,8 @@
 
 exact   eight processes do add, then incr, on one key over pylibmc.
 churn   two hundred counters with a TTL of a minute are bumped at intervals between 0.05 and
-        15 s while new keys are stored into a full cache as fast as it takes them. A counter
-        that is gone before its TTL is a user locked out or let in.
+        15 s while 100,000 new keys a second are stored into a full cache, as many in either
+        server. A counter that is gone before its TTL is a user locked out or let in.
 used    one key for each way of using a key, used every 5 ms, while new keys of the same size
         turn the cache over every few seconds: which uses keep a key in the cache?
 """
@@ -59,6 +59,8 @@ def exact(report, load, options):
     report.add("exact", results)
 
 
+# New keys a second: less than either server can take, so that both get as many.
+STORM = 100000
 SHAPES = {"same size": ["-l", 38, "-v", 2], "10 to 2000 bytes": ["-l", 38, "-v", 10, "-V", 2000],
           "900 to 4000 bytes": ["-l", 38, "-v", 900, "-V", 4000]}
 
@@ -75,7 +77,8 @@ def churn_once(server, load, shape, seconds):
     due = {k: time.monotonic() + chance.expovariate(1 / mean[k]) for k in keys}
     created, bumps, lost, refused = {}, 0, [], 0
     argv = [load.program, "-p", str(server.port), "-o", "set", "-x", "churn-", "-D", "seq",
-            "-k", "2000000000", "-c", "8", "-d", "16", "-t", str(seconds), *map(str, shape)]
+            "-k", "2000000000", "-c", "8", "-d", "16", "-t", str(seconds), "-R", str(STORM),
+            *map(str, shape)]
     storm = subprocess.Popen(pinned(argv, LOAD_CORES), stdout=subprocess.PIPE)
     end = time.monotonic() + seconds - 0.5
     while time.monotonic() < end:
@@ -108,17 +111,25 @@ def churn_once(server, load, shape, seconds):
 
 
 def churn(report, load, options):
-    seconds = 10 if options.quick else 40
-    report.table(f"200 counters in a storm of new keys, -m 64, {seconds} s",
-                 [("bumps", "bumps"), ("lost", "counters lost"),
+    seconds, rounds = (10, 1) if options.quick else (20, min(options.rounds, 5))
+    report.table(f"200 counters, {STORM:,} new keys/s, -m 64, {rounds} runs of {seconds} s each",
+                 [("bumps", "bumps"), ("lost", "counters lost"), ("lost_least", "least"),
+                  ("lost_most", "most"),
                   ("shortest", "used every s, most used of the lost"),
                   ("turnover", "s to replace all items"), ("storm", "new keys/s"),
                   ("refused", "refused")])
     for name, shape in SHAPES.items():
-        results = {}
-        for kind in options.kinds:
-            with Server(kind, memory=64) as server:
-                results[kind.name] = [churn_once(server, load, shape, seconds)]
+        results = {kind.name: [] for kind in options.kinds}
+        for turn in range(rounds):
+            for kind in options.kinds if turn % 2 == 0 else reversed(options.kinds):
+                with Server(kind, memory=64) as server:
+                    results[kind.name].append(churn_once(server, load, shape, seconds))
+        for rows in results.values():
+            lost = [row["lost"] for row in rows]
+            shortest = [row["shortest"] for row in rows if row["shortest"] is not None]
+            for row in rows:
+                row.update(lost_least=min(lost), lost_most=max(lost),
+                           shortest=min(shortest, default=None))
         report.add(name, results)
 
 

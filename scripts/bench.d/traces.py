@@ -4,7 +4,8 @@
 The traces (traces/README.md) are made or unpacked, then replayed against both servers. The peer
 gets a tenth and three tenths of the trace's footprint (keys and values of all its keys) as
 -m; Larder's -m is then chosen so that its RSS at the end of the replay is within 2 % of the
-peer's. Where whole MiB are too coarse for that the two nearest runs are interpolated.
+peer's. Where whole MiB are too coarse for that the two nearest runs are interpolated. Of long
+traces the first three million requests are replayed; --whole replays all.
 
 full    as fast as the server answers, times to live off
 fixed   the same at certain sizes; "same -m" is Larder with the peer's -m, and with more RSS
@@ -31,9 +32,12 @@ SHARES = (0.1, 0.3)
 # MiB.
 FIXED = {"oltp": 64, "django": 96, "tw52": 32, "scan": 128, "metakv": 128, "orm-busy": 48,
          "web12": 32, "flood": 64}
-# Seconds of the trace in one, requests (None: all), MiB.
-PACED = {"flood": (30, None, 64), "flood2": (30, None, 64), "django": (30, 3000000, 96),
-         "shift": (50, None, 46), "tw52": (400, 4500000, 32), "zipf10": (80, None, 64)}
+# Of a longer trace so many requests are replayed, of these others.
+REQUESTS = 3000000
+REQUESTS_OF = {"oltp": 0, "shift": 0, "flood": 3500000, "flood2": 3500000}
+# Seconds of the trace in one, requests (0: all), MiB.
+PACED = {"flood": (30, 0, 64), "flood2": (30, 0, 64), "django": (30, 3000000, 96),
+         "shift": (50, 0, 46), "tw52": (400, 3000000, 32), "web12": (2500, 0, 32)}
 TOLERANCE = 0.02
 MIB = 1048576
 KEYS = ("miss", "byte_miss", "late_miss", "lost", "us_per_request", "rss")
@@ -42,8 +46,9 @@ KEYS = ("miss", "byte_miss", "late_miss", "lost", "us_per_request", "rss")
 class Traces:
     """Builds the tools and, when asked for one, a trace."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, whole):
         self.directory = os.path.join(directory, "traces")
+        self.whole = whole
         os.makedirs(self.directory, exist_ok=True)
         self.replay = self._build("replay", ["replay.c"])
         self.generate = self._build("generate", ["generate.c", "chance.c", "synthetic.c",
@@ -87,9 +92,11 @@ class Traces:
     def run(self, kind, name, memory, speed=0, requests=None, pin=True):
         """One replay against a fresh server: a row of figures."""
         path = self.path(name)
+        if requests is None:
+            requests = 0 if self.whole else REQUESTS_OF.get(name, REQUESTS)
         with Server(kind, memory=memory, **({} if pin else {"core": None})) as server:
             argv = [self.replay, "-p", str(server.port), "-S", str(server.pid), "-s",
-                    str(speed), "-n", str(requests or 0), path]
+                    str(speed), "-n", str(requests), path]
             out = subprocess.run(pinned(argv, LOAD_CORES if pin else None),
                                  stdout=subprocess.PIPE, check=False)
             if out.returncode != 0:
@@ -256,7 +263,7 @@ def run(report, load, options):
     for name in options.traces:
         if name not in NAMES:
             raise Failure(f"no trace {name}; there are: {' '.join(NAMES)}, all")
-    traces = Traces(options.output)
+    traces = Traces(options.output, options.whole)
     traces.ours = {}
     for part in (full, fixed, paced):
         if options.wanted(part.__name__):
