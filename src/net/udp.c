@@ -57,10 +57,7 @@ struct exchange {
 
     struct sockaddr_storage from;
     socklen_t from_len;
-    union {
-        char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 64];
-        struct cmsghdr align;
-    } control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 64];
     size_t control_len;
 };
 
@@ -110,7 +107,7 @@ send_one(struct exchange *exchange, const char *header, const char *data, size_t
         .msg_namelen = exchange->from_len,
         .msg_iov = iov,
         .msg_iovlen = 2,
-        .msg_control = exchange->control_len > 0 ? exchange->control.bytes : NULL,
+        .msg_control = exchange->control_len > 0 ? exchange->control : NULL,
         .msg_controllen = exchange->control_len,
     };
     struct counters *counters = &exchange->worker->counters;
@@ -270,8 +267,8 @@ take_datagram(struct udp_socket *socket)
     struct iovec iov = { worker->input, REQUEST_MAX };
     struct msghdr message = { .msg_name = &exchange.from,
         .msg_namelen = sizeof exchange.from, .msg_iov = &iov, .msg_iovlen = 1,
-        .msg_control = exchange.control.bytes,
-        .msg_controllen = sizeof exchange.control.bytes };
+        .msg_control = exchange.control,
+        .msg_controllen = sizeof exchange.control };
     ssize_t got = recvmsg(socket->fd, &message, MSG_DONTWAIT);
 
     if (got < 0)
