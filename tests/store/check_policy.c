@@ -30,6 +30,11 @@ START_TEST(a_ring_gives_in_the_order_it_was_given)
         }
         ck_assert_uint_eq(ring.count, in - out);
         ck_assert_uint_le(ring_bytes(&ring), (in - out) * 9 + 3 * 4096);
+        /* A look at what comes next tells the truth or nothing. */
+        entry = ring_ahead(&ring, 0);
+        ck_assert(entry == 0 || (in > out && entry == out));
+        entry = ring_ahead(&ring, 1);
+        ck_assert(entry == 0 || (in > out + 1 && entry == out + 1));
     }
     ring_fini(&ring);
     ck_assert_uint_eq(ring_bytes(&ring), 0);
