@@ -5,8 +5,8 @@
 
 /* Share of a class that is on probation: one in so many chunks. */
 #define PROBATION_SHARE 10
-/* While memory is free the ring may grow to twice its share and so many entries, so that it
- * is full when evictions begin. */
+/* While memory is free nothing leaves the ring by eviction. It may have so many entries beyond its
+ * share, so that with evictions its share is kept by these. */
 #define PROBATION_SPARE 64
 /* Chunks looked at in one go, with the class locked: by the hand, and in the ring. */
 #define POLICY_WALK 64
@@ -159,7 +159,7 @@ policy_enlist(struct store *store, struct item *chunk)
     pushed = ring_push(&class->probation, entry);
     /* Memory is free, and nothing leaves the ring by eviction. */
     for (int i = 0; i < 2 && class->probation.count >
-        2 * probation_share(class) + PROBATION_SPARE; i++) {
+        probation_share(class) + PROBATION_SPARE; i++) {
         struct item *first;
 
         ring_pop(&class->probation, &oldest);
