@@ -381,17 +381,17 @@ class TestStart(unittest.TestCase):
             [server.binary(), *user, "-p", str(start.port), "-m", "8", "-t", "1", *options],
             stdin=subprocess.DEVNULL, stdout=start.errors, stderr=start.errors,
             env=dict(os.environ, **faults.environment(start.faults)))
-        end = time.monotonic() + 2 * server.START_SECONDS
-        answer = b""
-        while start.process.poll() is None and answer == b"":
-            self.assertLess(time.monotonic(), end, start.what)
-            try:
-                with server.Talk(start.port, 0.5) as talk:
-                    talk.send(b"get a\r\n")
-                    answer = talk.more() or b""
-            except OSError:
-                time.sleep(0.002)
         try:
+            end = time.monotonic() + 2 * server.START_SECONDS
+            answer = b""
+            while start.process.poll() is None and answer == b"":
+                self.assertLess(time.monotonic(), end, start.what)
+                try:
+                    with server.Talk(start.port, 0.5) as talk:
+                        talk.send(b"get a\r\n")
+                        answer = talk.more() or b""
+                except OSError:
+                    time.sleep(0.002)
             if start.process.poll() is None:
                 self.assertEqual(answer, b"CLIENT_ERROR unauthenticated\r\n")
                 start.faults.stop()
