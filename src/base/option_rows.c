@@ -243,7 +243,7 @@ const struct option_row option_words[] = {
         "lowest version: 0 TLS 1.0, 1 TLS 1.1, 2 TLS 1.2, 3 TLS 1.3"),
     FLAG(0, "ssl_session_cache", ssl_session_cache, true,
         "remember sessions for clients of TLS 1.2 that take no tickets"),
-    { .name = "ssl_wbuf_size", .kind = OPTION_U32, .unit = 1024,
+    { .name = "ssl_wbuf_size", .kind = OPTION_U32, .unit = 1024, .min = 1,
         .max = SSL_WBUF_KIB_MAX, .offset = offsetof(struct options, ssl_wbuf_size),
         .argument = "KiB",
         .help = "of each worker, where parts of replies are put together before they are "
