@@ -140,7 +140,6 @@ EXTRA_DIST += src/http/page.html
 CLEANFILES += src/http/page.inc
 libmain_a_SOURCES = \
 	src/main/auth.c src/main/auth.h \
-	src/main/cgroup.c src/main/cgroup.h \
 	src/main/bound.c src/main/bound.h \
 	src/main/cyrus.h \
 	src/main/endpoint.c src/main/endpoint.h \

@@ -337,12 +337,9 @@ tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 
 # main: the confinement
 if HAVE_CHECK
-check_PROGRAMS += tests/main/check_sandbox tests/main/check_cgroup
-TESTS += tests/main/check_sandbox tests/main/check_cgroup
+check_PROGRAMS += tests/main/check_sandbox
+TESTS += tests/main/check_sandbox
 endif
-tests_main_check_cgroup_SOURCES = tests/main/check_cgroup.c
-tests_main_check_cgroup_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_main_check_cgroup_LDADD = libmain.a libbase.a $(CHECK_LIBS)
 tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
 tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIBS)

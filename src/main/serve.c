@@ -29,7 +29,6 @@
 #include "base/service.h"
 #include "cmd/session.h"
 #include "main/auth.h"
-#include "main/cgroup.h"
 #include "main/endpoint.h"
 #include "main/heartbeat.h"
 #include "main/notify.h"
@@ -304,7 +303,6 @@ set_up_process(struct server *server)
     int status;
 
     log_set_verbosity(options->verbose);
-    cgroup_check(options);
     if ((status = read_certificates(server)) != 0 ||
         (status = process_allow_cores(options)) != 0 ||
         (status = process_allow_files(options, reserve)) != 0 ||
@@ -337,10 +335,10 @@ warn_of_memory(const struct options *options)
     if (options->memory_total > 0)
         most = options->memory_total;
     if (limit != 0 && most > limit)
-        fprintf(stderr, "warning: -m %llu and what comes on top (about %llu MiB in all) is "
-            "more than the %llu MiB that this process may use\n",
-            (unsigned long long)options->memory_max >> 20, (unsigned long long)most >> 20,
-            (unsigned long long)limit >> 20);
+        fprintf(stderr, "WARNING: -m: this machine or control group may use %llu MiB, which "
+            "is less than %llu MiB and what comes on top; the kernel ends the server when "
+            "they are used up\n", (unsigned long long)limit >> 20,
+            (unsigned long long)options->memory_max >> 20);
 }
 
 static int
