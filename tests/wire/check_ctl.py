@@ -833,8 +833,11 @@ class Dumps(Case):
             talk.stop.wait(SECONDS)
         for number in [signal.SIGINT, signal.SIGTERM]:
             with Liar(behave) as liar:
-                dump = subprocess.Popen([CTL, "-s", where(liar), "-t", "86400", "dump", "-o",
-                                         self.path("dump")], stderr=subprocess.DEVNULL)
+                # A shell may have had it ignored for us, and what is ignored stays so.
+                dump = subprocess.Popen(
+                    [CTL, "-s", where(liar), "-t", "86400", "dump", "-o", self.path("dump")],
+                    stderr=subprocess.DEVNULL,
+                    preexec_fn=lambda n=number: signal.signal(n, signal.SIG_DFL))
                 end = time.monotonic() + SECONDS
                 while not os.listdir(self.folder):
                     self.assertLess(time.monotonic(), end)
