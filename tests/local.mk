@@ -156,6 +156,7 @@ wire_tests = \
 	tests/wire/check_auth.py \
 	tests/wire/check_sandbox.py \
 	tests/wire/check_history.py \
+	tests/wire/check_history_linear.py \
 	tests/wire/check_binary.py \
 	tests/wire/check_parsers.py \
 	tests/wire/check_counts.py \
@@ -180,6 +181,7 @@ wire_tests = \
 TESTS += $(wire_tests)
 EXTRA_DIST += $(wire_tests) \
 	tests/wire/server.py \
+	tests/wire/histories.py \
 	tests/wire/browser.py \
 	tests/wire/endpoint.py \
 	tests/wire/certificates.py \
