@@ -327,6 +327,11 @@ TESTS += tests/fuzz/fuzz_session
 EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
 tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
+check_PROGRAMS += tests/fuzz/fuzz_files
+TESTS += tests/fuzz/fuzz_files
+tests_fuzz_fuzz_files_SOURCES = tests/fuzz/fuzz_files.c tests/fuzz/replay.c
+tests_fuzz_fuzz_files_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"files"'
+tests_fuzz_fuzz_files_LDADD = libnet.a libbase.a
 
 # store: an attack on the index
 if HAVE_CHECK

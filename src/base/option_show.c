@@ -203,7 +203,7 @@ options_differ(const struct options *old, const struct options *new, options_dif
 static void
 print_value(const char *text)
 {
-    if (*text != '\0' && strpbrk(text, " \t#\"'\\") == NULL) {
+    if (*text != '\0' && *text != '=' && strpbrk(text, " \t\r\v\f#\"'\\") == NULL) {
         fputs(text, stdout);
         return;
     }

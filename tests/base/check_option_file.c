@@ -310,7 +310,7 @@ static const char *const LINES[] = { "", "-m 128\n-I 8m\n-c 77\n-t 2", "-vv\n-M\
     "-D /", "-o no_maxconns_fast,idle_timeout=5,no_lru_crawler,no_hashexpand",
     "-o slab_sizes=100-200-300\n-f 1.5\n-n 30", "-o slab_chunk_max=256,hash_algorithm=jenkins",
     "-o hashpower=20,hot_lru_pct=30,temporary_ttl=9", "-B ascii\n-u nobody\n-P \"it's\"",
-    "-o sandbox=off", "-o no_modern",
+    "-o sandbox=off", "-o no_modern", "-s \"=a\"", "-s \"/a\vb\"",
     "-o http_name=a,http=12345\n-o http_name=b", "--memory-total 900\n-o eviction=lru" };
 
 /* The settings as text say all there is to say. */

@@ -4,6 +4,8 @@
  *
  *     fuzz_session [FILE...]    default: all of $srcdir/tests/fuzz/corpus/session
  *
+ * CORPUS names the folder of the entry point that it is linked with.
+ *
  * Each is played as it is and in a few other pieces (its first two bytes say how).
  */
 #include <dirent.h>
@@ -12,6 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#ifndef CORPUS
+#define CORPUS "session"
+#endif
 #define INPUT_MAX 65536u
 #define VARIANTS 12u
 
@@ -72,7 +77,7 @@ main(int argc, char **argv)
         failed |= replay(argv[i]);
     if (argc > 1)
         return failed;
-    snprintf(path, sizeof path, "%s/tests/fuzz/corpus/session",
+    snprintf(path, sizeof path, "%s/tests/fuzz/corpus/" CORPUS,
         srcdir == NULL ? "." : srcdir);
     return replay_all(path);
 }
