@@ -173,8 +173,8 @@ allow_threads(struct filter *filter)
     allow_if(filter, "prctl", 0, INT32, PR_SET_NAME);
     allow_if(filter, "prctl", 0, INT32, PR_GET_NAME);
     /* Reading a limit, of oneself. */
-    const struct scmp_arg_cmp reads[] = { SCMP_CMP(0, SCMP_CMP_EQ, 0),
-        SCMP_CMP(2, SCMP_CMP_EQ, 0) };
+    const struct scmp_arg_cmp reads[] = { SCMP_CMP(0, SCMP_CMP_EQ, 0, 0),
+        SCMP_CMP(2, SCMP_CMP_EQ, 0, 0) };
     rule(filter, SCMP_ACT_ALLOW, "prlimit64", COUNT(reads), reads);
 }
 

@@ -198,8 +198,8 @@ START_TEST(it_ends_with_clients_at_any_stage)
 {
     struct setting setting;
     static const char *const sayings[] = { "", "G", "GET / HTTP/1.1\r\nHost: x\r\n",
-        "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\n"
-        "Content-Length: 100\r\n\r\nabc" };
+        "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc" };
     int fds[5];
 
     open_setting(&setting);
