@@ -259,6 +259,14 @@ def errors(server):
     return int(server.stats()["ssl_handshake_errors"])
 
 
+def unsent(port):
+    """Bytes that clients of this port have written and its host has not acknowledged."""
+    with open("/proc/net/tcp") as table:
+        rows = [row.split() for row in table][1:]
+    return sum(int(row[4].split(":")[0], 16) for row in rows
+               if row[3] == "01" and int(row[2].split(":")[1], 16) == port)
+
+
 class Trouble(unittest.TestCase):
     """Clients that are no clients, and those that leave."""
 
@@ -516,8 +524,10 @@ class Trouble(unittest.TestCase):
                     tell(b"k\n", rb"KEYUPDATE", number + 1)
                     # The update goes out with the next data: two records.
                     tell(b"mn\n", rb">>> TLS 1.\d, RecordHeader", sent + 2 * number + 2)
+                # What is written may still wait at the client for an acknowledgement.
+                until(lambda: not unsent(server.port), "all to be sent")
                 server.send_signal(signal.SIGCONT)
-                until(lambda: server.stats()["ssl_proto_errors"] > before, "a count")
+                until(lambda: int(server.stats()["ssl_proto_errors"]) > int(before), "a count")
             finally:
                 server.send_signal(signal.SIGCONT)
                 process.stdin.close()
