@@ -139,6 +139,13 @@ item_live(const struct store *store, const struct item *item, uint32_t info, uin
     return !item_expired(item, now) && item_seq(item, info) > flush_horizon(store);
 }
 
+/* An item, and expired or flushed? */
+static inline bool
+item_dead(const struct store *store, const struct item *item, uint32_t info, uint32_t now)
+{
+    return INFO_KIND(info) == KIND_ITEM && !item_live(store, item, info, now);
+}
+
 /* A delayed flush comes due with the first call that sees its second. Acquire: who sees
  * that it has come (flush_at is 0 again) sees the new horizon. */
 static inline void
@@ -190,6 +197,7 @@ bool balance_pages(struct store *store, struct store_thread *thread, uint32_t no
 
 /* ---- The estimate: a look at every request, a sample of the keys ----------------------- */
 
+/* The memory limit. */
 static inline uint64_t
 limit_bytes(const struct store *store)
 {

@@ -53,8 +53,7 @@ counters_check(struct store *store)
         class->counters = counters_of(store, id);
         bytes += class->counters * class->chunk_size;
     }
-    share = ((uint64_t)store->slab.pages_max << PAGE_SIZE_BITS) / 100 *
-        store->options.counter_reserve;
+    share = limit_bytes(store) / 100 * store->options.counter_reserve;
     atomic_store_explicit(&store->counters_over, bytes > share, memory_order_relaxed);
 }
 

@@ -115,7 +115,7 @@ store_totals(struct store *store, struct store_totals *totals)
     uint32_t n = table_count(&store->table);
 
     *totals = (struct store_totals){
-        .limit_bytes = (uint64_t)slab->pages_max << PAGE_SIZE_BITS,
+        .limit_bytes = limit_bytes(store),
         .memory_bytes = (uint64_t)slab->pages_held << PAGE_SIZE_BITS,
         .pages_free = slab->pool_count,
         .sweep_runs = get(&store->sweep_runs),

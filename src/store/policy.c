@@ -174,12 +174,6 @@ policy_enlist(struct store *store, struct item *chunk)
 
 /* ---- Going --------------------------------------------------------------------------- */
 
-static bool
-is_dead(struct store *store, const struct item *chunk, uint32_t info, uint32_t now)
-{
-    return INFO_KIND(info) == KIND_ITEM && !item_live(store, chunk, info, now);
-}
-
 /* The next eviction will want this header. */
 static void
 fetch_ahead(struct store *store, const struct slab_class *class)
@@ -212,7 +206,7 @@ victim_on_probation(struct store *store, unsigned id, uint32_t now)
          * hand's. */
         info = item_info(chunk);
         item_change_info(chunk, INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE, 0);
-        if (INFO_REFS(info) == 0 || is_dead(store, chunk, info, now))
+        if (INFO_REFS(info) == 0 || item_dead(store, chunk, info, now))
             return chunk;
     }
     return NULL;
@@ -251,7 +245,7 @@ victim_by_clock(struct store *store, unsigned id, uint32_t now, struct item **le
             continue;
         if (INFO_KIND(info) == KIND_ITEM)
             class->hand_access = item_last_access(chunk);
-        if (is_dead(store, chunk, info, now))
+        if (item_dead(store, chunk, info, now))
             return chunk;
         if (!(info & (INFO_PROBATION | INFO_LARGE))) {
             if (INFO_REFS(info) == 0)
@@ -295,7 +289,7 @@ victim_by_age(struct store *store, unsigned id, uint32_t now)
         info = item_info(chunk);
         if (!is_candidate(store, chunk, info, now))
             continue;
-        if (is_dead(store, chunk, info, now))
+        if (item_dead(store, chunk, info, now))
             return chunk;
         met++;
         if (last_use(store, chunk, info) < oldest_use) {

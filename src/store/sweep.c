@@ -27,12 +27,6 @@ page_due(struct store *store, struct page *page, uint32_t now)
         (store->sweep_whole >> id & 1) != 0;
 }
 
-static bool
-is_dead(struct store *store, const struct item *item, uint32_t info, uint32_t now)
-{
-    return INFO_KIND(info) == KIND_ITEM && !item_live(store, item, info, now);
-}
-
 /* Reclaims the dead items of one page. */
 static void
 sweep_page(struct store *store, struct store_thread *thread, uint32_t at, uint32_t now)
@@ -60,7 +54,7 @@ sweep_page(struct store *store, struct store_thread *thread, uint32_t at, uint32
         if (INFO_KIND(info) != KIND_ITEM)
             continue;
         checked++;
-        if (is_dead(store, item, info, now) &&
+        if (item_dead(store, item, info, now) &&
             evict_ref(store, thread, item_ref(store, item), now, EVICT_DEAD_ONLY)) {
             reclaimed++;
             if (!(info & INFO_FETCHED))
