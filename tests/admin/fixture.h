@@ -30,7 +30,7 @@ struct fixture {
     unsigned ninfos;
     /* What it was told. */
     _Atomic unsigned verbosity;
-    unsigned hotkeys_resets;
+    _Atomic unsigned hotkeys_resets;
     unsigned shutdowns;
     bool graceful;
 
