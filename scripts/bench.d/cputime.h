@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cputime.h - the CPU time that each thread of another process has used.
+ * cputime.h - the CPU time that each thread of another process has used, and how long
+ * they were ready to run and had no processor.
  */
 #ifndef LOADGEN_CPUTIME_H
 #define LOADGEN_CPUTIME_H
@@ -18,23 +19,25 @@ struct tasks {
     int n;
     int id[TASKS_MAX];
     double cpu_us[TASKS_MAX];
+    double waited_us; /* all of them; 0 where the kernel does not tell */
 };
 
 /* Nanosecond counts of the scheduler where the kernel keeps them, clock ticks elsewhere.
  */
 static inline double
-task_cpu_us(pid_t process, int task)
+task_cpu_us(pid_t process, int task, double *waited_us)
 {
     char path[96], line[1024];
-    unsigned long long ns = 0;
+    unsigned long long ns = 0, waited = 0;
     unsigned long user = 0, system = 0;
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)process, task);
     FILE *file = fopen(path, "r");
     if (file != NULL) {
-        int got = fscanf(file, "%llu", &ns);
+        int got = fscanf(file, "%llu %llu", &ns, &waited);
         fclose(file);
-        if (got == 1 && ns > 0)
+        *waited_us += (double)waited / 1000.0;
+        if (got >= 1 && ns > 0)
             return (double)ns / 1000.0;
     }
     snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)process, task);
@@ -58,6 +61,7 @@ tasks_read(pid_t process, struct tasks *tasks)
     const struct dirent *entry;
 
     tasks->n = 0;
+    tasks->waited_us = 0;
     if (process <= 0)
         return;
     snprintf(path, sizeof path, "/proc/%d/task", (int)process);
@@ -69,7 +73,7 @@ tasks_read(pid_t process, struct tasks *tasks)
             continue;
         int task = atoi(entry->d_name);
         tasks->id[tasks->n] = task;
-        tasks->cpu_us[tasks->n++] = task_cpu_us(process, task);
+        tasks->cpu_us[tasks->n++] = task_cpu_us(process, task, &tasks->waited_us);
     }
     closedir(dir);
 }

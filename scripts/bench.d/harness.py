@@ -224,6 +224,8 @@ class Load:
         row["worker_us_per_op"] = sum(tasks[:server.threads]) / ops
         row["server_us_per_op"] = sum(tasks) / ops
         row["server_busy"] = sum(tasks) / 1e6 / row["secs"]
+        # How long the server's threads were ready and others had the processor.
+        row["waited_pc"] = 100 * row["waited"]
         return row
 
 

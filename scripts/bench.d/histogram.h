@@ -46,6 +46,17 @@ histogram_merge(struct histogram *to, const struct histogram *from)
         to->highest = from->highest;
 }
 
+/* How many values lie in buckets above that of `value`. */
+static inline uint64_t
+histogram_over(const struct histogram *histogram, uint64_t value)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = histogram_bucket(value) + 1; i < HISTOGRAM_BUCKETS; i++)
+        n += histogram->counts[i];
+    return n;
+}
+
 /* The middle of the bucket below which the share `part` (0 .. 1) of all values lies. */
 static inline double
 histogram_at(const struct histogram *histogram, double part)

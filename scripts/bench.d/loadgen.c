@@ -9,7 +9,8 @@
  * -d requests, waits for all replies, sends the next batch; latency is that of a batch.
  * With -R, open loop: batches are due at fixed times whether or not the server keeps up,
  * and latency counts from the time a batch was due, so a server that stalls can't hide
- * it.
+ * it. An open loop with a number of requests (-n, or fill) lasts until they are sent.
+ * SIGTERM ends a run early; it reports all the same.
  *
  * Requests are written straight into the send buffer; replies are framed, never copied.
  * The result is one line of JSON; it holds the CPU time of each of the server's threads
@@ -19,6 +20,7 @@
  *   -o OPERATION   get  set  mix:R (a set, then R gets)  mget:K (K keys a get)  incr  add
  *                  fill (set every key once, in order)  version
  *                  mg  ms (meta)  bget  bset (binary)
+ *                  bgetq:K (K quiet binary gets, then a no-op that ends them)
  *   -c CONNECTIONS -d DEPTH -T THREADS
  *   -k KEYS -0 FIRST -x PREFIX -l KEY_LENGTH   keys are PREFIX and a number from FIRST on
  *   -v VALUE_BYTES -V MAX   value length; with -V evenly between the two
@@ -38,7 +40,7 @@
 #include "loadgen.h"
 
 static const char *const NAMES[] = { "get", "set", "mix", "mget", "incr", "add", "fill",
-    "version", "mg", "ms", "bget", "bset" };
+    "version", "mg", "ms", "bget", "bset", "bgetq" };
 
 struct options options = { .address = "127.0.0.1",
     .prefix = "key-",
@@ -51,6 +53,7 @@ struct options options = { .address = "127.0.0.1",
     .seed = 1 };
 char *value_bytes;
 pthread_barrier_t start_line;
+volatile sig_atomic_t stop_asked;
 
 _Noreturn void
 die(const char *what)
@@ -194,6 +197,19 @@ thread_plan(struct thread *thread, unsigned index)
         thread->budget = options.requests / threads;
 }
 
+/* How many of the latencies were over a tenth of a millisecond, one, ten, a hundred. */
+static void
+report_slow(const struct histogram *latency)
+{
+    static const unsigned limits_us[] = { 100, 1000, 10000, 100000 };
+
+    printf("\"slow\": {");
+    for (unsigned i = 0; i < sizeof limits_us / sizeof *limits_us; i++)
+        printf("%s\"%u\": %llu", i > 0 ? ", " : "", limits_us[i],
+            (unsigned long long)histogram_over(latency, limits_us[i] * 1000ull));
+    printf("}, ");
+}
+
 static void
 report(const struct thread *total, const struct tasks *before, const struct tasks *after)
 {
@@ -208,6 +224,8 @@ report(const struct thread *total, const struct tasks *before, const struct task
         (unsigned long long)total->hits, (unsigned long long)total->sets,
         (unsigned long long)total->errors, seconds, ops / seconds,
         (double)total->keys / seconds);
+    report_slow(latency);
+    printf("\"waited\": %.4f, ", (after->waited_us - before->waited_us) / 1e6 / seconds);
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, "
            "\"client_us_per_op\": %.3f, \"client_busy\": %.3f, \"tasks_us\": [",
         histogram_at(latency, 0.5) / 1e3, histogram_at(latency, 0.99) / 1e3,
@@ -217,6 +235,13 @@ report(const struct thread *total, const struct tasks *before, const struct task
         printf("%s%.1f", i > 0 ? ", " : "",
             after->cpu_us[i] - tasks_find(before, after->id[i]));
     printf("]}\n");
+}
+
+static void
+stop_ask(int signal)
+{
+    (void)signal;
+    stop_asked = 1;
 }
 
 static void
@@ -243,6 +268,7 @@ main(int argc, char **argv)
     struct rlimit files;
 
     options_read(argc, argv);
+    signal(SIGTERM, stop_ask);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);

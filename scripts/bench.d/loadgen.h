@@ -4,6 +4,7 @@
 #define LOADGEN_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,17 +12,24 @@
 
 #include "histogram.h"
 
-enum operation { GET, SET, MIX, MGET, INCR, ADD, FILL, VERSION, MG, MS, BGET, BSET };
+/* From BGET on: binary. */
+/* clang-format off */
+enum operation {
+    GET, SET, MIX, MGET, INCR, ADD, FILL, VERSION, MG, MS,
+    BGET, BSET, BGETQ
+};
+/* clang-format on */
 
 /* Of the binary protocol. */
 #define BINARY_HEADER 24u
+#define BINARY_NOOP   0x0au
 
 struct options {
     const char *address, *path, *prefix;
     size_t prefix_len;
     enum operation operation;
     int port, connections, depth, threads, key_len, value_min, value_max, exptime;
-    int many; /* keys of an mget, gets per set of a mix */
+    int many; /* keys of an mget or bgetq, gets per set of a mix */
     bool sequential;
     double seconds, rate;
     uint64_t keys, first, requests, seed;
@@ -33,6 +41,8 @@ extern struct options options;
 extern char *value_bytes; /* of the longest value */
 /* All threads and main meet here: connected, begin, end. */
 extern pthread_barrier_t start_line;
+/* Set by SIGTERM: send nothing more, wait for what is owed, report. */
+extern volatile sig_atomic_t stop_asked;
 
 struct connection {
     int fd;

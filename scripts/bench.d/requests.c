@@ -138,6 +138,18 @@ put_packet(struct thread *thread, char *at, char opcode, size_t extras, size_t v
     return put_text(at, value_bytes, value);
 }
 
+/* Quiet gets answer hits only; the no-op behind them tells that all is said. */
+static char *
+put_quiet_gets(struct thread *thread, char *at)
+{
+    for (int i = 0; i < options.many; i++)
+        at = put_packet(thread, at, 0x09, 0, 0);
+    memset(at, 0, BINARY_HEADER);
+    at[0] = (char)0x80;
+    at[1] = BINARY_NOOP;
+    return at + BINARY_HEADER;
+}
+
 char *
 put_request(struct thread *thread, struct connection *connection, char *at)
 {
@@ -170,6 +182,8 @@ put_request(struct thread *thread, struct connection *connection, char *at)
     case BSET:
         thread->sets++;
         return put_packet(thread, at, 0x01, 8, value_length(thread));
+    case BGETQ:
+        return put_quiet_gets(thread, at);
     case VERSION:
         return PUT(at, "version\r\n");
     }
@@ -187,5 +201,7 @@ request_max(void)
 
     if (options.operation == MGET)
         return (key + 1) * (size_t)options.many + 64;
+    if (options.operation == BGETQ)
+        return (key + BINARY_HEADER) * (size_t)options.many + BINARY_HEADER;
     return key + (size_t)value + 96;
 }

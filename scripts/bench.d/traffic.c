@@ -127,8 +127,8 @@ line_take(
 /* Looks at what may be the head of a binary reply; returns its length, 0 if it has not
  * come in full. */
 static size_t
-packet_take(struct thread *thread, struct connection *connection, const char *at,
-    const char *end)
+packet_take(
+    struct thread *thread, struct connection *connection, const char *at, const char *end)
 {
     const unsigned char *header = (const unsigned char *)at;
     uint64_t body = 0;
@@ -138,15 +138,16 @@ packet_take(struct thread *thread, struct connection *connection, const char *at
     for (int i = 0; i < 4; i++)
         body = body << 8 | header[8 + i];
     unsigned status = (unsigned)header[6] << 8 | header[7];
-    thread->hits += status == 0;
+    bool quiet = options.operation == BGETQ && header[1] != BINARY_NOOP;
+    thread->hits += status == 0 && header[1] != BINARY_NOOP;
     thread->errors += header[0] != 0x81 || status > 5;
     connection->skip = body;
-    connection->last = true;
+    connection->last = !quiet;
     return BINARY_HEADER;
 }
 
-/* Takes what complete lines, packets and values are in the input; returns how many replies
- * ended. */
+/* Takes what complete lines, packets and values are in the input; returns how many
+ * replies ended. */
 static int
 connection_frame(struct thread *thread, struct connection *connection)
 {
@@ -163,7 +164,7 @@ connection_frame(struct thread *thread, struct connection *connection)
             break;
         ended += connection->last;
         connection->last = false;
-        if (options.operation == BGET || options.operation == BSET) {
+        if (options.operation >= BGET) {
             size_t head = packet_take(thread, connection, at, end);
             if (head == 0)
                 break;
@@ -298,7 +299,7 @@ closed_loop(struct thread *thread)
                 continue;
             uint64_t now = now_ns();
             histogram_add(&thread->latency, now - connection->began);
-            if (now >= stop || !connection_batch(thread, connection, now))
+            if (now >= stop || stop_asked || !connection_batch(thread, connection, now))
                 thread->live--;
         }
     }
@@ -310,15 +311,24 @@ open_loop(struct thread *thread)
 {
     struct epoll_event events[256];
     double gap = 1e9 * options.depth * options.threads / options.rate;
-    uint64_t stop = thread->began + (uint64_t)(options.seconds * 1e9);
+    uint64_t stop = UINT64_MAX;
     double due = (double)thread->began;
 
+    if (options.seconds > 0)
+        stop = thread->began + (uint64_t)(options.seconds * 1e9);
     for (int i = 0; i < thread->nconnections; i++)
         thread->idle[thread->nidle++] = &thread->connections[i];
     for (;;) {
         uint64_t now = now_ns();
+        if (stop_asked && stop > now)
+            stop = now;
         while (now < stop && thread->nidle > 0 && due <= (double)now) {
-            connection_batch(thread, thread->idle[--thread->nidle], (uint64_t)due);
+            struct connection *connection = thread->idle[thread->nidle - 1];
+            if (!connection_batch(thread, connection, (uint64_t)due)) {
+                stop = now; /* all that was asked for has been sent */
+                break;
+            }
+            thread->nidle--;
             due += gap;
         }
         if (thread->live <= 0 || (now >= stop && thread->nidle >= thread->live))
