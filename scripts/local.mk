@@ -6,13 +6,21 @@ EXTRA_DIST += \
 	scripts/bench.d/attacks.py \
 	scripts/bench.d/counters.py \
 	scripts/bench.d/cputime.h \
+	scripts/bench.d/growth.py \
 	scripts/bench.d/harness.py \
 	scripts/bench.d/histogram.h \
+	scripts/bench.d/inside/growth.c \
+	scripts/bench.d/inside/probe.h \
+	scripts/bench.d/inside/storebench.c \
+	scripts/bench.d/inside/storebench.h \
 	scripts/bench.d/instructions.py \
+	scripts/bench.d/layers.py \
 	scripts/bench.d/loadgen.c \
 	scripts/bench.d/loadgen.h \
 	scripts/bench.d/memory.py \
 	scripts/bench.d/requests.c \
+	scripts/bench.d/store.py \
+	scripts/bench.d/tail.py \
 	scripts/bench.d/throughput.py \
 	scripts/bench.d/tls.py \
 	scripts/bench.d/traces.py \

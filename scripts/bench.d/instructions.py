@@ -23,8 +23,12 @@ ROWS = [
     ("set, one at a time", ["-o", "set"], 32, 1),
     ("set, 16 pipelined", ["-o", "set", "-d", 16], 32, 1),
     ("add that finds it, 16 pipelined", ["-o", "add", "-d", 16], 2, 1),
+    ("meta get, one at a time", ["-o", "mg"], 32, 1),
     ("meta get, 16 pipelined", ["-o", "mg", "-d", 16], 32, 1),
+    ("meta get, 100 pipelined", ["-o", "mg", "-d", 100], 32, 1),
+    ("binary get, one at a time", ["-o", "bget"], 32, 1),
     ("binary get, 16 pipelined", ["-o", "bget", "-d", 16], 32, 1),
+    ("100 quiet binary gets, each", ["-o", "bgetq:100"], 32, 100),
     ("incr, one at a time", ["-o", "incr"], 2, 1),
     ("incr, 16 pipelined", ["-o", "incr", "-d", 16], 2, 1),
 ]

@@ -92,7 +92,7 @@ def marginal(report, load, options):
 
 def connections(report, load, options):
     """User-space memory only: the kernel's part of a connection is the same for both."""
-    wanted = 1000 if options.quick else 8000
+    wanted = 1000 if options.quick else 10000
     count = min(wanted, more_files() - 200)
     report.table(f"RSS for each of {count} connections",
                  [("idle", "idle, used once"), ("partial_line", "12 bytes of a line"),

@@ -14,6 +14,7 @@ COLUMNS = [("ops_per_s", "ops/s"), ("worker_us_per_op", "worker CPU µs/op"),
 # Groups that share a filled server: title, server's options, how to fill it, rows. A row is
 # its name, the generator's options, whether --quick leaves it out.
 SMALL = ["-k", 100000, "-v", 32]
+ONE = ["-k", 1, "-v", 32]
 GROUPS = [
     ("32-byte values, 100,000 keys", {}, ["-o", "fill", *SMALL, "-c", 8, "-d", 64], [
         ("get, 50 connections", ["-o", "get", "-c", 50, *SMALL], True),
@@ -25,6 +26,8 @@ GROUPS = [
         ("set, 16 pipelined", ["-o", "set", "-c", 50, "-d", 16, *SMALL], True),
         ("10 get : 1 set, 16 pipelined", ["-o", "mix:10", "-c", 50, "-d", 16, *SMALL], True),
         ("get of 100 keys", ["-o", "mget:100", "-c", 50, *SMALL], True),
+        ("meta get, 100 pipelined", ["-o", "mg", "-c", 50, "-d", 100, *SMALL], True),
+        ("100 quiet binary gets", ["-o", "bgetq:100", "-c", 50, *SMALL], True),
         ("meta get, 16 pipelined", ["-o", "mg", "-c", 50, "-d", 16, *SMALL], False),
         ("meta set, 16 pipelined", ["-o", "ms", "-c", 50, "-d", 16, *SMALL], False),
         ("binary get, 50 connections", ["-o", "bget", "-c", 50, *SMALL], False),
@@ -32,6 +35,29 @@ GROUPS = [
         ("binary set, 16 pipelined", ["-o", "bset", "-c", 50, "-d", 16, *SMALL], False),
         ("get, 20,000/s offered", ["-o", "get", "-c", 50, "-R", 20000, *SMALL], True),
     ]),
+    ("5000 connections", {"options": ["-c", "6000"]},
+     ["-o", "fill", *SMALL, "-c", 8, "-d", 64], [
+        ("get, 50 of 6000 connections", ["-o", "get", "-c", 50, *SMALL], False),
+        ("get, 5000 connections", ["-o", "get", "-c", 5000, *SMALL], True),
+     ]),
+    # All cores, which the load then shares: how much dearer a request becomes, if at all, is
+    # the figure; two rows with one thread on as many cores stand beside them.
+    ("one thread, any core", {"core": None}, ["-o", "fill", *SMALL, "-c", 8, "-d", 64], [
+        ("get, 16 pipelined, 1 thread on any core",
+         ["-o", "get", "-c", 50, "-d", 16, *SMALL], False),
+        ("get of one key, 16 pipelined, 1 thread on any core",
+         ["-o", "get", "-c", 50, "-d", 16, *ONE], False),
+    ]),
+    ("two threads, any core", {"core": None, "threads": 2},
+     ["-o", "fill", *SMALL, "-c", 8, "-d", 64], [
+        ("get, 16 pipelined, 2 threads", ["-o", "get", "-c", 50, "-d", 16, *SMALL], True),
+        ("get of one key, 16 pipelined, 2 threads",
+         ["-o", "get", "-c", 50, "-d", 16, *ONE], True),
+        ("10 get : 1 set of one key, 16 pipelined, 2 threads",
+         ["-o", "mix:10", "-c", 50, "-d", 16, *ONE], False),
+        ("get, 2 threads", ["-o", "get", "-c", 50, *SMALL], False),
+        ("get of one key, 2 threads", ["-o", "get", "-c", 50, *ONE], False),
+     ]),
     ("counters, 10,000 keys", {}, ["-o", "fill", "-k", 10000, "-v", 2, "-c", 8, "-d", 64], [
         ("incr, 50 connections", ["-o", "incr", "-c", 50, "-k", 10000], True),
         ("incr, 16 pipelined", ["-o", "incr", "-c", 50, "-d", 16, "-k", 10000], False),
@@ -60,17 +86,27 @@ GROUPS = [
     ]),
 ]
 MANY = ["-k", 5000000, "-v", 32]
+MOST = ["-k", 20000000, "-v", 32]
 BIG = ("5 million items", {"memory": 2048}, ["-o", "fill", *MANY, "-c", 8, "-d", 64], [
     ("get, 5 M items", ["-o", "get", "-c", 50, *MANY], True),
     ("set, 5 M items", ["-o", "set", "-c", 50, *MANY], True),
     ("get, 16 pipelined, 5 M items", ["-o", "get", "-c", 50, "-d", 16, *MANY], True),
     ("get of 100 keys, 5 M items", ["-o", "mget:100", "-c", 50, *MANY], True),
+    ("meta get, 100 pipelined, 5 M items", ["-o", "mg", "-c", 50, "-d", 100, *MANY], True),
+    ("100 quiet binary gets, 5 M items", ["-o", "bgetq:100", "-c", 50, *MANY], True),
+])
+
+
+HUGE = ("20 million items", {"memory": 4096}, ["-o", "fill", *MOST, "-c", 8, "-d", 64], [
+    ("get of 100 keys, 20 M items", ["-o", "mget:100", "-c", 50, *MOST], True),
+    ("meta get, 100 pipelined, 20 M items", ["-o", "mg", "-c", 50, "-d", 100, *MOST], True),
+    ("100 quiet binary gets, 20 M items", ["-o", "bgetq:100", "-c", 50, *MOST], True),
 ])
 
 
 def expected_hits(args, row):
     """A get that misses is cheaper: a row with misses must not pass for one of hits."""
-    if args[1] in ("get", "mg", "bget") or args[1].startswith("mget"):
+    if args[1] in ("get", "mg", "bget") or args[1].startswith(("mget", "bgetq")):
         return row["hits"] >= 0.99 * row["keys"]
     return True
 
@@ -86,7 +122,7 @@ def measure(load, args, seconds):
 
 
 def run(report, load, options):
-    groups = GROUPS + ([BIG] if options.big else [])
+    groups = GROUPS + ([BIG] if options.big else []) + ([HUGE] if options.huge else [])
     report.table("Throughput, one worker thread", COLUMNS)
     for _, server_options, fill, rows in groups:
         rows = [r for r in rows if (r[2] or not options.quick) and options.wanted(r[0])]
@@ -94,7 +130,7 @@ def run(report, load, options):
             continue
         with all_running(options.kinds, **server_options) as servers:
             for server in servers:
-                load(server, *fill)
+                load(server, *fill, timeout=1800)
             for server in servers:
                 server.settle()
             for name, args, _ in rows:
