@@ -80,6 +80,7 @@ libcmd_a_SOURCES = \
 	src/cmd/meta.c src/cmd/meta.h \
 	src/cmd/meta_get.c \
 	src/cmd/notice.c src/cmd/notice.h \
+	src/cmd/passing.c src/cmd/passing.h \
 	src/cmd/retrieve.c \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \
@@ -91,9 +92,12 @@ libnet_a_SOURCES = \
 	src/net/frame.c src/net/frame.h \
 	src/net/hold.c src/net/hold.h \
 	src/net/inside.h \
+	src/net/leave.c src/net/leave.h \
 	src/net/listener.c src/net/listener.h \
 	src/net/net.c src/net/net.h \
+	src/net/parcel.c src/net/parcel.h \
 	src/net/sending.c src/net/sending.h \
+	src/net/take.c src/net/take.h \
 	src/net/tls.h src/net/tls_inside.h src/net/tls_stream.h \
 	src/net/udp.c src/net/udp.h \
 	src/net/udp_open.c \

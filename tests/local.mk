@@ -61,6 +61,21 @@ tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/to
 tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
 
+# connections that go on in another process
+if HAVE_CHECK
+check_PROGRAMS += tests/net/check_leave tests/cmd/check_passing
+TESTS += tests/net/check_leave tests/cmd/check_passing
+endif
+tests_net_check_leave_SOURCES = tests/net/check_leave.c tests/net/toy.c tests/net/toy.h
+tests_net_check_leave_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_leave_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
+tests_cmd_check_passing_SOURCES = tests/cmd/check_passing.c \
+	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_passing_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
+tests_cmd_check_passing_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_cmd_check_passing_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS) \
+	$(CHECK_LIBS)
+
 # base/option_file, base/nearest
 if HAVE_CHECK
 check_PROGRAMS += tests/base/check_nearest tests/base/check_option_file

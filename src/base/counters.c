@@ -17,6 +17,21 @@ counters_sum(const struct counters *counters, struct counts *sum)
 }
 
 void
+counts_add(struct counts *counts, const struct counts *more)
+{
+#define COUNTER(name) counts->name += more->name;
+#include "base/counters.def"
+#undef COUNTER
+    for (unsigned i = 0; i < COUNTER_CLASSES; i++) {
+        const struct class_counts *from = &more->classes[i];
+        struct class_counts *to = &counts->classes[i];
+#define COUNTER(name) to->name += from->name;
+#include "base/class_counters.def"
+#undef COUNTER
+    }
+}
+
+void
 counts_subtract(struct counts *counts, const struct counts *before)
 {
 #define COUNTER(name) counts->name -= before->name;

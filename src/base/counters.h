@@ -59,6 +59,8 @@ counter_get(const counter *c)
 
 /* Adds a worker's counters to a sum. */
 void counters_sum(const struct counters *counters, struct counts *sum);
+/* Adds a sum to another. */
+void counts_add(struct counts *counts, const struct counts *more);
 /* Takes an earlier sum away: what has been counted since. */
 void counts_subtract(struct counts *counts, const struct counts *before);
 

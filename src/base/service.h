@@ -14,6 +14,9 @@
  *                    look()   "these bytes came": hash and prefetch, change nothing
  *                    took()   run commands from the bytes, write replies
  *   gone          -> close()
+ *
+ * A connection may go on in another process: there unpack() comes in place of open(), with
+ * what pack() has told here, before close().
  */
 #ifndef LARDER_BASE_SERVICE_H
 #define LARDER_BASE_SERVICE_H
@@ -61,6 +64,9 @@ enum conn_state {
     CONN_WATCH,
 };
 
+/* Most bytes of pack(). */
+#define SERVICE_STATE_MAX 64u
+
 struct service {
     /* Makes what worker number `index` needs; called once per worker thread, from that
      * thread, before any session. NULL: out of memory. */
@@ -71,6 +77,15 @@ struct service {
     void *(*open)(void *lane, const struct peer *peer);
     /* The connection is gone. An unfinished command has no effect. Frees the session. */
     void (*close)(void *session);
+
+    /* For a connection that goes on in another process: writes what is to be known about
+     * the session, SERVICE_STATE_MAX bytes at most, and returns how many; 0: it can't go on
+     * elsewhere as it stands. Nothing is changed. */
+    size_t (*pack)(const void *session, char *bytes);
+    /* In place of open(): the session that pack() of another process has described, with
+     * that process's unused input to come. NULL: out of memory, or refused. The bytes may be
+     * anybody's. */
+    void *(*unpack)(void *lane, const struct peer *peer, const char *bytes, size_t len);
 
     /* Where input should go: fills up to `max` iovecs and returns how many, 0 for
      * "into your own buffer". Only asked while no unused bytes are kept. */

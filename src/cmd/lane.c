@@ -34,6 +34,17 @@ cmd_init(struct cmd_context *context)
 }
 
 void
+cmd_resume(struct cmd_context *context, const struct counts *counts,
+    const struct latency_counts *latency)
+{
+    assert(context->lanes == NULL);
+    if (counts != NULL)
+        *context->retired = *counts;
+    if (latency != NULL)
+        *context->latency_retired = *latency;
+}
+
+void
 cmd_fini(struct cmd_context *context)
 {
     assert(context->lanes == NULL);

@@ -109,6 +109,7 @@ conclude(struct turn *turn, bool good)
 
     counter_add(&counters->auth_cmds, 1);
     session->locked = !good;
+    session->in_exchange = false;
     answer(turn, good ? OUTCOME_LOGGED_IN : OUTCOME_LOGIN_FAILED);
     if (good) {
         session->failures = 0;
@@ -248,6 +249,7 @@ tell_result(struct turn *turn, enum auth_result result, struct slice challenge)
     }
     drop_login(session);
     if (result == AUTH_MORE && challenge.len <= CHALLENGE_MAX) {
+        session->in_exchange = true;
         binary_put(turn->out, tag, &more);
         return STEP_ON;
     }

@@ -16,6 +16,7 @@
 #include "cmd/execute.h"
 #include "cmd/measure.h"
 #include "cmd/notice.h"
+#include "cmd/passing.h"
 #include "cmd/state.h"
 #include "proto/binary_reply.h"
 #include "proto/meta.h"
@@ -459,7 +460,7 @@ take_step(struct turn *turn)
 
 /* ---- The service ------------------------------------------------------------------- */
 
-static void *
+void *
 session_open(void *p, const struct peer *peer)
 {
     struct session *session = calloc(1, sizeof *session);
@@ -478,7 +479,7 @@ session_open(void *p, const struct peer *peer)
     return session;
 }
 
-static void
+void
 session_close(void *p)
 {
     struct session *session = p;
@@ -712,6 +713,8 @@ cmd_service(struct service *service)
         .lane_close = lane_close,
         .open = session_open,
         .close = session_close,
+        .pack = passing_pack,
+        .unpack = passing_unpack,
         .want = session_want,
         .filled = session_filled,
         .look = session_look,

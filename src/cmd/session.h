@@ -47,12 +47,16 @@ struct cmd_context {
 
     pthread_mutex_t lanes_lock;
     struct lane *lanes;     /* guarded by lanes_lock */
-    struct counts *retired; /* counts of closed lanes; guarded by lanes_lock */
+    struct counts *retired; /* of closed lanes and before; guarded by lanes_lock */
     struct latency_counts *latency_retired; /* likewise */
 };
 
 /* Prepares the part that is not the caller's. False: out of memory. */
 bool cmd_init(struct cmd_context *context) __attribute__((warn_unused_result));
+/* Between cmd_init() and the first lane: counts on from what processes before this one have
+ * counted, which is copied; NULL: nothing. */
+void cmd_resume(struct cmd_context *context, const struct counts *counts,
+    const struct latency_counts *latency);
 /* All lanes are closed. */
 void cmd_fini(struct cmd_context *context);
 
@@ -64,9 +68,9 @@ void cmd_service(struct service *service_out);
 void cmd_observe(struct store_thread *thread, const struct journal *journal,
     struct journal_writer *writer);
 
-/* Sums what all lanes have counted since the start. Any thread. */
+/* Sums what all lanes have counted, and what cmd_resume() was told. Any thread. */
 void cmd_counts(struct cmd_context *context, struct counts *counts_out);
-/* The histograms of all lanes since the start. Any thread. */
+/* The histograms, likewise. Any thread. */
 void cmd_latency(struct cmd_context *context, struct latency_counts *counts_out);
 /* The hot keys of all lanes; false: out of memory. Any thread. */
 bool cmd_hotkeys(struct cmd_context *context, struct hotkeys_top *top_out)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/outbox.h"
+#include "base/service.h"
 #include "base/stream.h"
 #include "cmd/ahead.h"
 #include "cmd/lane.h"
@@ -63,6 +64,7 @@ struct session {
     bool locked : 1;      /* nothing is answered before the client has logged in */
     bool hang_up : 1;     /* STATE_SWALLOW: close after the reply */
     bool datagram : 1;    /* UDP */
+    bool in_exchange : 1; /* SASL: the client has to answer a challenge */
     uint8_t failures;     /* logins that failed, in a row */
 };
 
@@ -84,6 +86,10 @@ struct turn {
 enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_WAIT, STEP_DRAIN, STEP_CLOSE };
 
 /* ---- session.c ------------------------------------------------------------------- */
+
+/* The open and close of struct service. */
+void *session_open(void *lane, const struct peer *peer);
+void session_close(void *session);
 
 /* Replies to a command of the session's protocol, if it wants a reply. */
 void session_answer(struct session *session, const struct command *command,

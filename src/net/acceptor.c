@@ -136,6 +136,19 @@ refuse(struct net *net, int fd, unsigned listener)
 }
 
 static void
+suspend_if_full(struct net *net)
+{
+    struct acceptor *acceptor = &net->acceptor;
+
+    if (net->parts.options->maxconns_fast ||
+        atomic_load(&acceptor->clients) < clients_max(net))
+        return;
+    pause_accepting(net);
+    atomic_store(&acceptor->full, true);
+    resume_if_room(net);
+}
+
+static void
 admit(struct net *net, int fd, unsigned listener)
 {
     struct acceptor *acceptor = &net->acceptor;
@@ -151,16 +164,32 @@ admit(struct net *net, int fd, unsigned listener)
     acceptor->next_worker = (acceptor->next_worker + 1) % net->nworkers;
     /* Before a worker has it, so that the client itself finds it counted. */
     counter_add(&acceptor->total, 1);
-    if (!worker_give(worker, fd, (uint8_t)listener)) {
+    const struct arrival arrival = { fd, (uint8_t)listener, NULL };
+    if (!worker_give(worker, &arrival)) {
         atomic_fetch_sub(&acceptor->clients, 1);
         close(fd);
         return;
     }
-    if (!options->maxconns_fast && atomic_load(&acceptor->clients) >= clients_max(net)) {
-        pause_accepting(net);
-        atomic_store(&acceptor->full, true);
-        resume_if_room(net);
+    suspend_if_full(net);
+}
+
+bool
+acceptor_take(struct net *net, struct passenger *passenger, unsigned listener)
+{
+    struct acceptor *acceptor = &net->acceptor;
+    const struct arrival arrival = { passenger->fd, (uint8_t)listener, passenger };
+
+    if (atomic_fetch_add(&acceptor->clients, 1) >= clients_max(net)) {
+        atomic_fetch_sub(&acceptor->clients, 1);
+        counter_add(&acceptor->rejected, 1);
+        return false;
     }
+    struct worker *worker = &net->workers[acceptor->next_worker];
+    acceptor->next_worker = (acceptor->next_worker + 1) % net->nworkers;
+    bool done = worker_give(worker, &arrival);
+    if (!done)
+        atomic_fetch_sub(&acceptor->clients, 1);
+    return done;
 }
 
 static void
@@ -217,6 +246,17 @@ acceptor_init(struct net *net)
     return 0;
 }
 
+void
+acceptor_resume(struct net *net, const struct net_totals *before)
+{
+    struct acceptor *acceptor = &net->acceptor;
+
+    counter_add(&acceptor->total, before->total);
+    counter_add(&acceptor->rejected, before->rejected);
+    counter_add(&acceptor->pauses, before->pauses);
+    counter_add(&acceptor->paused_us, before->paused_us);
+}
+
 int
 acceptor_start(struct net *net)
 {
@@ -233,6 +273,7 @@ acceptor_start(struct net *net)
     if (!open_doors(acceptor))
         return -ENOMEM;
     acceptor->started = true;
+    suspend_if_full(net); /* of those who came from another process */
     return 0;
 }
 

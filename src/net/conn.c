@@ -83,8 +83,47 @@ time_handshake(struct conn *conn)
     return hold != NULL;
 }
 
+/* What a connection of another process was in the middle of. False: out of memory. */
+static bool
+restore(struct conn *conn, const struct parcel_conn *from)
+{
+    struct worker *worker = conn->worker;
+    uint32_t now = worker->now;
+    uint32_t last = now > from->idle ? now - from->idle : 0;
+    bool midway = from->kept_len > 0 || worker->service->midway(conn->session);
+
+    atomic_init(&conn->last_command, last);
+    if (from->runnable)
+        conn->next = SERVICE_AGAIN;
+    if (!hold_keep(conn, from->kept, from->kept_len))
+        return false;
+    if (midway && !from->runnable) {
+        uint32_t waited = from->waited > 0 ? from->waited - 1 : 0;
+        struct hold *hold = hold_get(conn);
+        if (hold == NULL)
+            return false;
+        hold->began = now > waited ? now - waited : 1;
+        hold->arrived = from->arrived;
+        hold->moved = hold->began > last ? hold->began : last;
+    }
+    enum conn_state state =
+        from->kept_len > 0 ? CONN_READ : worker->service->state(conn->session);
+    atomic_init(&conn->shown, (uint8_t)state);
+    return true;
+}
+
+static void *
+make_session(
+    struct worker *worker, const struct peer *peer, const struct passenger *from)
+{
+    if (from == NULL)
+        return worker->service->open(worker->lane, peer);
+    return worker->service->unpack(
+        worker->lane, peer, from->about.state, from->about.state_len);
+}
+
 struct conn *
-conn_open(struct worker *worker, int fd, uint8_t listener)
+conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenger *from)
 {
     const struct listeners *listeners = &worker->net->acceptor.listeners;
     bool tls = listeners->at[listener].tls != TLS_NEVER;
@@ -111,9 +150,11 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
     address_of(fd, true, peer.address, sizeof peer.address);
     peer.local = address_of(fd, false, peer.listen_address,
                      sizeof peer.listen_address) == AF_UNIX;
-    conn->session = worker->service->open(worker->lane, &peer);
+    conn->session = make_session(worker, &peer, from);
     if (conn->session == NULL)
         goto out;
+    if (from != NULL && !restore(conn, &from->about))
+        goto out_hold;
     if (tls && !time_handshake(conn))
         goto out_session;
     if (!arm(conn, EV_READ))
@@ -122,8 +163,15 @@ conn_open(struct worker *worker, int fd, uint8_t listener)
         event_del(&conn->event);
         goto out_hold;
     }
-    log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
-    worker_tell_conn(worker, conn, NULL);
+    if (from == NULL) {
+        log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
+        worker_tell_conn(worker, conn, NULL);
+        return conn;
+    }
+    log_line(LOG_CLIENT, "<%d client taken over %s", fd, peer.address);
+    worker->idle_next = 0; /* it may be the next whose time is up */
+    if (conn->next == SERVICE_AGAIN)
+        worker_note(worker, conn);
     return conn;
 out_hold:
     hold_free(conn);
@@ -136,15 +184,13 @@ out:
     return NULL;
 }
 
-void
-conn_close(struct conn *conn)
+int
+conn_part(struct conn *conn)
 {
     struct worker *worker = conn->worker;
+    int fd = conn->fd;
 
     assert(!conn->queued);
-    log_line(LOG_CLIENT, "<%d closed", conn->fd);
-    worker_tell_conn(
-        worker, conn, worker->reason != NULL ? worker->reason : "normal");
     worker_remove_conn(worker, conn);
     event_del(&conn->event);
     worker->service->close(conn->session);
@@ -152,10 +198,21 @@ conn_close(struct conn *conn)
     hold_free(conn);
     if (conn->tls)
         tls_stream_close(conn->stream);
-    /* First the count and then the socket: who sees it close finds the place free. */
     acceptor_client_gone(worker->net);
-    close(conn->fd);
     free(conn);
+    return fd;
+}
+
+void
+conn_close(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    log_line(LOG_CLIENT, "<%d closed", conn->fd);
+    worker_tell_conn(
+        worker, conn, worker->reason != NULL ? worker->reason : "normal");
+    /* First the count and then the socket: who sees it close finds the place free. */
+    close(conn_part(conn));
 }
 
 /* Closes after a last reply. Input that nobody read would make the kernel send a reset,

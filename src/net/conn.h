@@ -25,6 +25,7 @@
 #include "net/tls_stream.h"
 
 struct hold;
+struct passenger;
 struct worker;
 
 struct conn {
@@ -55,9 +56,12 @@ struct job {
 };
 
 /* A connection for `fd`, which it takes; NULL: no memory, or the service wants none, and
- * `fd` is closed. */
-struct conn *conn_open(struct worker *worker, int fd, uint8_t listener);
+ * `fd` is closed. `from`: it goes on with what this has brought; NULL: it is new. */
+struct conn *conn_open(struct worker *worker, int fd, uint8_t listener,
+    const struct passenger *from);
 void conn_close(struct conn *conn);
+/* Closes all of it but its descriptor, which is returned. */
+int conn_part(struct conn *conn);
 
 /* Its socket is not looked at until conn_resume(), which is false if it is gone. */
 void conn_pause(struct conn *conn);

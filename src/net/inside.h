@@ -10,6 +10,7 @@
 
 #include "net/listener.h"
 #include "net/net.h"
+#include "net/take.h"
 #include "net/udp.h"
 #include "net/worker.h"
 
@@ -45,6 +46,7 @@ struct net {
     struct net_parts parts;
     struct acceptor acceptor;
     struct udp udp;
+    struct taken taken; /* empty once net_start() was called */
     struct event tick;
     bool ticking;
     unsigned nworkers;
@@ -52,11 +54,19 @@ struct net {
     struct worker *workers;
 };
 
+/* Accepts no more and ends the workers. `leave`: their connections leave (leave.h). */
+void net_end_workers(struct net *net, bool leave);
+
 /* Wakes the thread that waits for an eventfd. */
 void net_wake(int fd);
 
 int acceptor_init(struct net *net);
+/* Counts on from here. */
+void acceptor_resume(struct net *net, const struct net_totals *before);
 int acceptor_start(struct net *net); /* 0 or -errno */
+/* Gives a worker a client that comes from another process. False: there are too many, or no
+ * memory, and it is still the caller's. */
+bool acceptor_take(struct net *net, struct passenger *passenger, unsigned listener);
 /* Once a second: takes clients again if that was suspended and could not be resumed. */
 void acceptor_tick(struct net *net);
 /* Stops accepting for good. The sockets stay open until acceptor_fini(), because workers

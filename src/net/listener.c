@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/address.h"
+#include "net/take.h"
 #include "net/udp.h"
 
 #define LISTEN_DEFAULT "127.0.0.1"
@@ -49,24 +50,19 @@ static bool
 add(struct listeners *listeners, int fd, enum protocol_choice protocol,
     enum tls_demand tls)
 {
-    struct sockaddr_storage name = { .ss_family = AF_UNSPEC };
-    socklen_t len = sizeof name;
+    struct parcel_name name;
 
-    if (listeners->n == LISTENERS_MAX ||
-        getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+    if (listeners->n == LISTENERS_MAX || !parcel_name_of(fd, &name)) {
         close(fd);
         return false;
     }
     struct listener *listener = &listeners->at[listeners->n++];
     *listener = (struct listener){
-        .fd = fd, .family = name.ss_family, .protocol = (uint8_t)protocol,
-        .tls = name.ss_family == AF_UNIX ? TLS_NEVER : (uint8_t)tls
+        .fd = fd, .family = name.at.ss_family, .protocol = (uint8_t)protocol,
+        .tls = name.at.ss_family == AF_UNIX ? TLS_NEVER : (uint8_t)tls,
+        .port = parcel_name_port(&name), .name = name
     };
-    if (name.ss_family == AF_INET)
-        listener->port = ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
-    else if (name.ss_family == AF_INET6)
-        listener->port = ntohs(((struct sockaddr_in6 *)(void *)&name)->sin6_port);
-    address_text((struct sockaddr *)&name, len, listener->address,
+    address_text((struct sockaddr *)&name.at, name.len, listener->address,
         sizeof listener->address);
     return true;
 }
@@ -77,10 +73,10 @@ tls_default(const struct options *options)
     return options->tls ? TLS_AS_OPTIONS : TLS_NEVER;
 }
 
-/* Sockets of a service manager: LISTEN_PID says for whom, LISTEN_FDS how many from
+/* LISTEN_PID says for whom sockets of a service manager are, LISTEN_FDS how many from
  * descriptor 3 on. Both are taken away, lest a child takes them for its own. */
 static int
-adopt(struct listeners *listeners, const struct options *options)
+count_activated(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int n = 0;
@@ -90,7 +86,18 @@ adopt(struct listeners *listeners, const struct options *options)
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
-    for (int fd = ACTIVATION_FD; fd < ACTIVATION_FD + n; fd++) {
+    return n;
+}
+
+/* Sockets of a service manager. How many there are; -1: one is none. */
+static int
+adopt(struct listeners *listeners, const struct options *options)
+{
+    int n = listeners->activated == NULL ? count_activated() : (int)listeners->nactivated;
+
+    for (int i = 0; i < n; i++) {
+        int fd = listeners->activated == NULL ? ACTIVATION_FD + i
+                                              : listeners->activated[i];
         int listens = 0;
         socklen_t len = sizeof listens;
         if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens) {
@@ -102,6 +109,7 @@ adopt(struct listeners *listeners, const struct options *options)
         set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
         if (!add(listeners, fd, options->protocol, tls_default(options)))
             return -1;
+        listeners->at[listeners->n - 1].activated = true;
         if (listeners->at[listeners->n - 1].family != AF_UNIX)
             set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     }
@@ -138,15 +146,59 @@ open_socket(const struct addrinfo *info, int port, const struct options *options
     return fd;
 }
 
-/* -1, any free port: all addresses try to share the one that the first of them got. */
+/* A socket that another process has had, as if it had just been opened. -1: none. */
+static int
+claim(const struct listeners *listeners, const struct parcel_name *name,
+    const struct options *options)
+{
+    struct parcel_socket about;
+    int fd = taken_claim(listeners->taken, SOCK_STREAM, name, &about);
+
+    if (fd < 0)
+        return -1;
+    set_mark(fd, options->sock_cookie_id);
+    if (listen(fd, options->backlog) != 0)
+        log_line(LOG_NOTICE, "listen(): %s", strerror(errno));
+    return fd;
+}
+
+/* The socket for an address and port, 0 for any: what another process had, or a new one.
+ * -errno: there is none. */
+static int
+provide(const struct listeners *listeners, const struct addrinfo *info, int port,
+    const struct options *options)
+{
+    struct parcel_name name = { .len = info->ai_addrlen };
+
+    assert(info->ai_addrlen <= sizeof name.at);
+    memcpy(&name.at, info->ai_addr, info->ai_addrlen);
+    if (port == 0)
+        port = taken_port(listeners->taken, SOCK_STREAM, &name);
+    parcel_name_set_port(&name, (uint16_t)port);
+    int fd = claim(listeners, &name, options);
+    if (fd >= 0)
+        return fd;
+    taken_make_way(listeners->taken, SOCK_STREAM, &name);
+    return open_socket(info, port, options);
+}
+
+/* -1, any free port: all addresses try to share the one that the first of them got, unless
+ * another process has left one. */
 static int
 open_any_port(const struct listeners *listeners, const struct addrinfo *info,
     const struct options *options)
 {
+    struct parcel_name name = { .len = info->ai_addrlen };
     int port = listeners->n > 0 ? listeners->at[0].port : 0;
-    int fd = port > 0 ? open_socket(info, port, options) : -EADDRINUSE;
 
-    return fd >= 0 ? fd : open_socket(info, 0, options);
+    assert(info->ai_addrlen <= sizeof name.at);
+    memcpy(&name.at, info->ai_addr, info->ai_addrlen);
+    int left = taken_port(listeners->taken, SOCK_STREAM, &name);
+    if (left != 0)
+        port = left;
+    int fd = port > 0 ? provide(listeners, info, port, options) : -EADDRINUSE;
+
+    return fd >= 0 ? fd : provide(listeners, info, 0, options);
 }
 
 /*
@@ -205,7 +257,7 @@ open_entry(struct listeners *listeners, const struct address *address,
     }
     for (info = list; info != NULL; info = info->ai_next) {
         int fd = port == -1 ? open_any_port(listeners, info, options)
-                            : open_socket(info, port, options);
+                            : provide(listeners, info, port, options);
         if (fd < 0) {
             failed = -fd;
             if (failed == EADDRINUSE)
@@ -214,6 +266,7 @@ open_entry(struct listeners *listeners, const struct address *address,
                        options->tls ? address->tls : TLS_NEVER)) {
             failed = EMFILE;
         } else {
+            listeners->at[listeners->n - 1].any_port = port <= 0;
             opened++;
         }
     }
@@ -258,6 +311,52 @@ remove_stale(const char *path)
         unlink(path);
 }
 
+/* The socket that another process had under this name, with the mode that is wanted now.
+ * -1: none. */
+static int
+claim_unix(const struct listeners *listeners, const struct sockaddr_un *path,
+    const struct options *options)
+{
+    struct parcel_name name = { .len = sizeof *path };
+    mode_t mode = (mode_t)options->unix_mask & 0777;
+    struct stat stat;
+
+    memcpy(&name.at, path, sizeof *path);
+    int fd = claim(listeners, &name, options);
+    if (fd >= 0 && lstat(path->sun_path, &stat) == 0 && (stat.st_mode & 0777) != mode &&
+        chmod(path->sun_path, mode) != 0)
+        fprintf(stderr, "chmod(): %s: %s\n", path->sun_path, strerror(errno));
+    return fd;
+}
+
+/* A new socket, or -1; the reason was printed. */
+static int
+bind_unix(const struct sockaddr_un *name, const struct options *options)
+{
+    const char *path = name->sun_path;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        perror("socket()");
+        return -1;
+    }
+    remove_stale(path);
+    set_mark(fd, options->sock_cookie_id);
+    /* By the mask and not by chmod(), so that it is never wider than asked for. */
+    mode_t mask = umask(~(mode_t)options->unix_mask & 0777);
+    int bound = bind(fd, (const struct sockaddr *)name, sizeof *name);
+    int error = errno;
+    umask(mask);
+    if (bound != 0 || listen(fd, options->backlog) != 0) {
+        fprintf(stderr, "%s: %s\n", bound != 0 ? "bind()" : "listen()",
+            strerror(bound != 0 ? error : errno));
+        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", path,
+            strerror(bound != 0 ? error : errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 static int
 open_unix(struct listeners *listeners, const struct options *options)
 {
@@ -271,27 +370,10 @@ open_unix(struct listeners *listeners, const struct options *options)
         return STATUS_OS;
     }
     memcpy(name.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        perror("socket()");
-        return STATUS_OS;
-    }
-    remove_stale(path);
-    set_mark(fd, options->sock_cookie_id);
-    /* By the mask and not by chmod(), so that it is never wider than asked for. */
-    mode_t mask = umask(~(mode_t)options->unix_mask & 0777);
-    int bound = bind(fd, (struct sockaddr *)&name, sizeof name);
-    int error = errno;
-    umask(mask);
-    if (bound != 0 || listen(fd, options->backlog) != 0) {
-        fprintf(stderr, "%s: %s\n", bound != 0 ? "bind()" : "listen()",
-            strerror(bound != 0 ? error : errno));
-        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", path,
-            strerror(bound != 0 ? error : errno));
-        close(fd);
-        return STATUS_OS;
-    }
-    if (!add(listeners, fd, options->protocol, TLS_NEVER))
+    int fd = claim_unix(listeners, &name, options);
+    if (fd < 0)
+        fd = bind_unix(&name, options);
+    if (fd < 0 || !add(listeners, fd, options->protocol, TLS_NEVER))
         return STATUS_OS;
     struct listener *listener = &listeners->at[listeners->n - 1];
     if (lstat(path, &stat) == 0 && (listener->unlink_path = strdup(path)) != NULL) {
@@ -326,10 +408,10 @@ listeners_close(struct listeners *listeners)
 
     for (unsigned i = 0; i < listeners->n; i++) {
         struct listener *listener = &listeners->at[i];
-        close(listener->fd);
-        if (listener->unlink_path == NULL)
-            continue;
-        if (lstat(listener->unlink_path, &stat) == 0 &&
+        if (!listener->given)
+            close(listener->fd);
+        if (!listener->given && listener->unlink_path != NULL &&
+            lstat(listener->unlink_path, &stat) == 0 &&
             stat.st_dev == listener->device && stat.st_ino == listener->inode)
             unlink(listener->unlink_path);
         free(listener->unlink_path);

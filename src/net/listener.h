@@ -12,10 +12,12 @@
 #include <sys/types.h>
 
 #include "base/options.h"
+#include "net/parcel.h"
 #include "net/tls.h"
 
 #define LISTENERS_MAX 64
 
+struct taken;
 struct udp;
 
 struct listener {
@@ -25,20 +27,30 @@ struct listener {
     uint8_t protocol;  /* enum protocol_choice */
     uint8_t tls;       /* enum tls_demand */
     char address[112]; /* as `stats conns` shows it */
+    struct parcel_name name;
+    bool any_port;     /* no port was asked for */
+    bool activated;    /* the service manager's: it gives it to the next process, too */
+    bool given;        /* another process has it now */
     char *unlink_path; /* socket file to remove in the end, or NULL */
     dev_t device;      /* which file that was, lest another server's be removed */
     ino_t inode;
 };
 
 struct listeners {
+    /* To be set before listeners_open(): sockets of another process, and of a service
+     * manager; NULL: those that the environment names. */
+    struct taken *taken;
+    const int *activated;
+    unsigned nactivated;
+
     unsigned n;
     struct listener at[LISTENERS_MAX];
 };
 
-/* Opens what the options ask for, or takes what the service manager passed. 0, or the
- * status to exit with; the reason was printed. */
+/* Opens what the options ask for, as far as it has not been taken, or uses what the service
+ * manager passed. 0, or the status to exit with; the reason was printed. */
 int listeners_open(struct listeners *listeners, const struct options *options);
-/* Closes them and removes socket files. */
+/* Closes them and removes socket files, but for what was given away. */
 void listeners_close(struct listeners *listeners);
 /* Writes the ports to the file named by MEMCACHED_PORT_FILENAME, if it is set. */
 void listeners_publish(const struct listeners *listeners, const struct udp *udp);

@@ -46,6 +46,8 @@ net_create(const struct net_parts *parts)
         return NULL;
     net->parts = *parts;
     atomic_init(&net->idle_timeout, (uint32_t)parts->options->idle_timeout);
+    if (parts->totals_before != NULL)
+        acceptor_resume(net, parts->totals_before);
     net->acceptor.wake_fd = -1;
     net->workers = calloc((size_t)parts->options->threads, sizeof *net->workers);
     if (net->workers == NULL)
@@ -69,6 +71,7 @@ net_create(const struct net_parts *parts)
 void
 net_destroy(struct net *net)
 {
+    taken_close(&net->taken);
     acceptor_fini(net);
     udp_stop(&net->udp);
     udp_close(&net->udp);
@@ -81,12 +84,17 @@ net_destroy(struct net *net)
 int
 net_listen(struct net *net)
 {
-    int status = listeners_open(&net->acceptor.listeners, net->parts.options);
+    struct listeners *listeners = &net->acceptor.listeners;
 
+    listeners->activated = net->parts.activated;
+    listeners->nactivated = net->parts.nactivated;
+    listeners->taken = net->udp.taken = &net->taken;
+    int status = listeners_open(listeners, net->parts.options);
     if (status == 0)
         status = udp_open(&net->udp, net->parts.options);
+    taken_close_sockets(&net->taken); /* nobody asks for them any more */
     if (status == 0)
-        listeners_publish(&net->acceptor.listeners, &net->udp);
+        listeners_publish(listeners, &net->udp);
     return status;
 }
 
@@ -103,8 +111,10 @@ net_start(struct net *net)
         error = worker_start(&net->workers[i]);
     if (error == 0 && event_add(&net->tick, &second) != 0)
         error = -ENOMEM;
-    if (error == 0)
+    if (error == 0) {
+        taken_board(net);
         error = acceptor_start(net);
+    }
     if (error != 0) {
         net_stop(net);
         return error;
@@ -114,19 +124,26 @@ net_start(struct net *net)
 }
 
 void
-net_stop(struct net *net)
+net_end_workers(struct net *net, bool leave)
 {
     acceptor_stop(net);
     if (net->ticking)
         event_del(&net->tick);
     net->ticking = false;
     for (unsigned i = 0; i < net->nworkers; i++) {
+        atomic_store(&net->workers[i].leave, leave);
         atomic_store(&net->workers[i].stop, true);
         worker_wake(&net->workers[i]);
     }
     for (unsigned i = 0; i < net->nworkers; i++)
         worker_join(&net->workers[i]);
     udp_stop(&net->udp);
+}
+
+void
+net_stop(struct net *net)
+{
+    net_end_workers(net, false);
 }
 
 void
@@ -162,6 +179,8 @@ net_figures(struct net *net, struct net_figures *figures_out)
 void
 net_counts(struct net *net, struct counts *sum)
 {
+    if (net->parts.counts_before != NULL)
+        counts_add(sum, net->parts.counts_before);
     for (unsigned i = 0; i < net->nworkers; i++)
         counters_sum(&net->workers[i].counters, sum);
 }

@@ -8,12 +8,16 @@
  *
  *   net_create -> net_listen -> net_start -> (run the base's loop) -> net_stop -> net_destroy
  *
+ * With net_leave() in place of net_stop() clients go on in another process, which has called
+ * net_take() before net_listen().
+ *
  * All of these are called by the base's thread; the functions that tell numbers by any.
  */
 #ifndef LARDER_NET_NET_H
 #define LARDER_NET_NET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
@@ -26,6 +30,12 @@ struct journal;
 struct net;
 struct tls;
 
+/* What net_figures() shows that is counted since the start. */
+struct net_totals {
+    uint64_t total, rejected;
+    uint64_t pauses, paused_us; /* listen_disabled and listen_disabled_us */
+};
+
 struct net_parts {
     const struct options *options; /* of which all but the listening part is about bounds */
     const struct clock *clock;
@@ -34,6 +44,13 @@ struct net_parts {
     struct event_base *base;
     struct tls *tls; /* NULL: all clients are served in plain bytes */
     struct journal *journal; /* where connections that come and go are told; or NULL */
+    /* Listening sockets that a service manager has passed; NULL: those that LISTEN_FDS
+     * names, which is taken out of the environment. */
+    const int *activated;
+    unsigned nactivated;
+    /* What processes before this one have counted; NULL: nothing. */
+    const struct net_totals *totals_before;
+    const struct counts *counts_before;
 };
 
 /* Everything in `parts` is borrowed until net_destroy(). NULL with errno set. */
@@ -55,6 +72,33 @@ int net_start(struct net *net) __attribute__((warn_unused_result));
 void net_stop(struct net *net);
 #define NET_STOP_MS 600u
 
+/*
+ * A parcel: a descriptor, and the bytes that another process needs to go on with it, which
+ * mean nothing to anybody but net. The function owns `fd` from then on; the bytes, at most
+ * NET_PARCEL_MAX, are lent for the call.
+ */
+typedef void (*net_parcel_fn)(void *context, int fd, const void *bytes, size_t len);
+#define NET_PARCEL_MAX (48u * 1024u)
+
+/*
+ * In place of net_stop(): accepts no more, lets commands that have begun end (for at most
+ * NET_LEAVE_MS) and then gives away what can go on elsewhere: listening sockets that no
+ * service manager passed, sockets for UDP, connections that stand between two commands or
+ * in a part of one that has arrived. All others are closed as by net_stop(): those who speak
+ * TLS or watch at once, those who are in the middle of something in the end. The workers
+ * have ended when `fn` is called, by this thread.
+ */
+void net_leave(struct net *net, net_parcel_fn fn, void *context);
+#define NET_LEAVE_MS 250u
+
+/*
+ * Before net_listen(): a parcel of another process. Takes `fd` in any case. net_listen() uses
+ * sockets whose address is asked for and closes others; net_start() goes on with the
+ * connections of listeners that there are. False: it was not understood, and `fd` is closed.
+ * The bytes may be anybody's.
+ */
+bool net_take(struct net *net, int fd, const void *bytes, size_t len);
+
 struct net_figures {
     uint64_t current;            /* client connections open now */
     uint64_t total;              /* ever accepted and served */
@@ -72,7 +116,7 @@ struct net_figures {
 };
 void net_figures(struct net *net, struct net_figures *figures_out);
 
-/* Adds what the workers have counted (bytes, yields, kicks) to `sum`. */
+/* Adds what the workers have counted (bytes, yields, kicks), and counts_before, to `sum`. */
 void net_counts(struct net *net, struct counts *sum);
 
 struct net_conn {

@@ -22,6 +22,7 @@
 #include "base/service.h"
 #include "net/net.h"
 
+struct taken;
 struct worker;
 
 struct udp_socket {
@@ -29,6 +30,8 @@ struct udp_socket {
     struct worker *worker; /* NULL before udp_start() */
     int fd;
     int port;
+    bool any_port;         /* no port was asked for */
+    bool given;            /* another process has it now */
     uint32_t overhead; /* FRAME_OVERHEAD_... */
     struct peer peer;  /* of all its datagrams; `address` is the socket's own */
     _Atomic uint32_t last_request; /* second */
@@ -37,9 +40,10 @@ struct udp_socket {
 struct udp {
     unsigned n, size;
     struct udp_socket *at; /* `size` of them, the first `n` are open */
+    struct taken *taken;   /* what another process had; to be set before udp_open() */
 };
 
-/* Opens what -U asks for at the addresses of -l. 0, or the status to exit with; the reason
+/* Opens what -U asks for at the addresses of -l, as far as it has not been taken. 0, or the status to exit with; the reason
  * was printed. */
 int udp_open(struct udp *udp, const struct options *options);
 void udp_close(struct udp *udp);

@@ -9,7 +9,8 @@
  *
  * SO_REUSEPORT would let a second server of the same user take a share of the datagrams
  * without anybody noticing. So the first socket of an address is bound without it, which
- * fails if the port is taken, and gets it only then.
+ * fails if the port is taken, and gets it only then. Where another process of ours has left
+ * sockets of the address they are used first, and others join them.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -24,6 +25,7 @@
 #include "base/log.h"
 #include "net/address.h"
 #include "net/frame.h"
+#include "net/take.h"
 #include "net/udp.h"
 #include "net/worker.h"
 
@@ -40,33 +42,16 @@ set_option(int fd, int level, int name, int value, const char *what)
         log_line(LOG_NOTICE, "setsockopt(%s): %s", what, strerror(errno));
 }
 
-static void
-set_port(struct sockaddr_storage *name, int port)
-{
-    if (name->ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)(void *)name)->sin6_port = htons((uint16_t)port);
-    else
-        ((struct sockaddr_in *)(void *)name)->sin_port = htons((uint16_t)port);
-}
-
-static int
-get_port(const struct sockaddr_storage *name)
-{
-    return ntohs(name->ss_family == AF_INET6
-            ? ((const struct sockaddr_in6 *)(const void *)name)->sin6_port
-            : ((const struct sockaddr_in *)(const void *)name)->sin_port);
-}
-
 /* A bound socket, or -errno. `first`: nobody else may have the port. */
 static int
-open_socket(const struct sockaddr_storage *name, socklen_t len, bool first,
-    const struct options *options)
+open_socket(
+    const struct parcel_name *name, bool first, const struct options *options)
 {
-    int fd = socket(name->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(name->at.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
-    if (name->ss_family == AF_INET6) {
+    if (name->at.ss_family == AF_INET6) {
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
         set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
     } else {
@@ -77,7 +62,7 @@ open_socket(const struct sockaddr_storage *name, socklen_t len, bool first,
         set_option(fd, SOL_SOCKET, SO_MARK, (int)options->sock_cookie_id, "SO_MARK");
     if (!first)
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
-    if (bind(fd, (const struct sockaddr *)name, len) != 0) {
+    if (bind(fd, (const struct sockaddr *)&name->at, name->len) != 0) {
         int error = errno;
         close(fd);
         return -error;
@@ -87,21 +72,38 @@ open_socket(const struct sockaddr_storage *name, socklen_t len, bool first,
     return fd;
 }
 
+/* The socket another process had, or a new one; or -errno. */
+static int
+provide(struct udp *udp, const struct parcel_name *name, bool first,
+    const struct options *options)
+{
+    struct parcel_socket about;
+    int fd = taken_claim(udp->taken, SOCK_DGRAM, name, &about);
+
+    if (fd < 0) {
+        taken_make_way(udp->taken, SOCK_DGRAM, name);
+        return open_socket(name, first, options);
+    }
+    if (options->sock_cookie_id != 0)
+        set_option(fd, SOL_SOCKET, SO_MARK, (int)options->sock_cookie_id, "SO_MARK");
+    return fd;
+}
+
 static void
-describe(struct udp_socket *socket, int fd, const struct sockaddr_storage *name,
-    socklen_t len, enum protocol_choice protocol, uint16_t listener)
+describe(struct udp_socket *socket, int fd, const struct parcel_name *name,
+    enum protocol_choice protocol, uint16_t listener)
 {
     char text[sizeof socket->peer.address];
 
     *socket = (struct udp_socket){
         .fd = fd,
-        .port = get_port(name),
-        .overhead = name->ss_family == AF_INET6 ? FRAME_OVERHEAD_IP6
+        .port = parcel_name_port(name),
+        .overhead = name->at.ss_family == AF_INET6 ? FRAME_OVERHEAD_IP6
                                                 : FRAME_OVERHEAD_IP4,
         .peer = { .fd = fd, .listener = listener, .protocol = (uint8_t)protocol,
             .datagram = true },
     };
-    address_text((const struct sockaddr *)name, len, text, sizeof text);
+    address_text((const struct sockaddr *)&name->at, name->len, text, sizeof text);
     assert(strncmp(text, "tcp", 3) == 0); /* which is all that it knows of internet */
     memcpy(text, "udp", 3);
     memcpy(socket->peer.address, text, sizeof text);
@@ -113,29 +115,39 @@ static int
 open_address(struct udp *udp, const struct addrinfo *info, int port, unsigned copies,
     enum protocol_choice protocol, const struct options *options)
 {
-    struct sockaddr_storage name;
-    socklen_t len = info->ai_addrlen;
+    struct parcel_name name = { .len = info->ai_addrlen };
     unsigned before = udp->n;
 
-    assert(len <= sizeof name);
-    memcpy(&name, info->ai_addr, len);
-    set_port(&name, port);
+    assert(name.len <= sizeof name.at);
+    memcpy(&name.at, info->ai_addr, name.len);
+    parcel_name_set_port(&name, port != 0 ? (uint16_t)port
+                                          : taken_port(udp->taken, SOCK_DGRAM, &name));
     for (unsigned i = 0; i < copies; i++) {
         if (udp->n == udp->size)
             return -EMFILE;
-        int fd = open_socket(&name, len, i == 0, options);
+        int fd = provide(udp, &name, i == 0, options);
         if (fd < 0)
             return fd;
         /* The port that the first got, if any would do. */
-        len = sizeof name;
-        if (getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
-            int error = errno;
+        if (!parcel_name_of(fd, &name)) {
             close(fd);
-            return -error;
+            return -EADDRNOTAVAIL;
         }
-        describe(&udp->at[udp->n++], fd, &name, len, protocol, (uint16_t)before);
+        describe(&udp->at[udp->n], fd, &name, protocol, (uint16_t)before);
+        udp->at[udp->n++].any_port = port == 0;
     }
     return 0;
+}
+
+/* Is there a port that another process had without asking for it? */
+static bool
+is_left(const struct udp *udp, const struct addrinfo *info)
+{
+    struct parcel_name name = { .len = info->ai_addrlen };
+
+    assert(name.len <= sizeof name.at);
+    memcpy(&name.at, info->ai_addr, name.len);
+    return taken_port(udp->taken, SOCK_DGRAM, &name) != 0;
 }
 
 /* -1, any free port: all addresses try to share the one that the first of them got. */
@@ -145,9 +157,12 @@ open_any_port(struct udp *udp, const struct addrinfo *info, unsigned copies,
 {
     unsigned before = udp->n;
 
-    if (udp->n > 0 &&
-        open_address(udp, info, udp->at[0].port, copies, protocol, options) == 0)
+    if (udp->n > 0 && !is_left(udp, info) &&
+        open_address(udp, info, udp->at[0].port, copies, protocol, options) == 0) {
+        for (unsigned i = before; i < udp->n; i++)
+            udp->at[i].any_port = true;
         return 0;
+    }
     while (udp->n > before)
         close(udp->at[--udp->n].fd);
     return open_address(udp, info, 0, copies, protocol, options);
@@ -236,7 +251,8 @@ void
 udp_close(struct udp *udp)
 {
     for (unsigned i = 0; i < udp->n; i++)
-        close(udp->at[i].fd);
+        if (!udp->at[i].given)
+            close(udp->at[i].fd);
     free(udp->at);
     *udp = (struct udp){ 0 };
 }

@@ -15,6 +15,7 @@
 #include "net/address.h"
 #include "net/hold.h"
 #include "net/inside.h"
+#include "net/leave.h"
 
 #define CACHE_LINE     64u
 #define CONNS_FIRST    64u
@@ -307,8 +308,8 @@ run_tick(struct worker *worker)
         conn_check_idle(worker->conns[i]);
 }
 
-static void
-take_arrivals(struct worker *worker)
+void
+worker_take_arrivals(struct worker *worker)
 {
     struct arrival some[ARRIVALS_FIRST];
     unsigned n;
@@ -320,8 +321,10 @@ take_arrivals(struct worker *worker)
         if (n > 0)
             memcpy(some, worker->arrivals + worker->narrivals, n * sizeof *some);
         pthread_mutex_unlock(&worker->arrivals_mutex);
-        for (unsigned i = 0; i < n; i++)
-            conn_open(worker, some[i].fd, some[i].listener);
+        for (unsigned i = 0; i < n; i++) {
+            conn_open(worker, some[i].fd, some[i].listener, some[i].passenger);
+            free(some[i].passenger);
+        }
     } while (n > 0);
 }
 
@@ -334,19 +337,19 @@ on_wake(evutil_socket_t fd, short what, void *context)
     (void)what;
     ssize_t got = read(fd, &count, sizeof count);
     (void)got; /* EAGAIN: nothing is lost, the flags tell */
-    take_arrivals(worker);
+    worker_take_arrivals(worker);
     run_woken(worker);
     if (atomic_exchange(&worker->tick_due, false))
         run_tick(worker);
 }
 
-static void
-loop_once(struct worker *worker)
+void
+worker_turn(struct worker *worker, bool wait)
 {
     /* ONCE also where nothing is waited for: NONBLOCK alone returns only when no event is
      * active, and a connection that is read in the turn to come stays active until then. */
-    event_base_loop(
-        worker->base, EVLOOP_ONCE | (worker->nready > 0 ? EVLOOP_NONBLOCK : 0));
+    event_base_loop(worker->base,
+        EVLOOP_ONCE | (worker->nready > 0 || !wait ? EVLOOP_NONBLOCK : 0));
     run_turn(worker);
 }
 
@@ -362,18 +365,23 @@ on_stop_time(evutil_socket_t fd, short what, void *context)
     *over = true;
 }
 
+void
+worker_empty_lines(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->nready; i++)
+        worker->ready[i]->queued = false;
+    worker->nready = 0;
+    for (unsigned i = 0; i < worker->nwaiting; i++)
+        worker->waiting[i]->queued = false;
+    worker->nwaiting = 0;
+}
+
 /* Closes those who have nothing more to be sent, or all. */
 static void
 close_conns(struct worker *worker, bool all)
 {
-    if (all) {
-        for (unsigned i = 0; i < worker->nready; i++)
-            worker->ready[i]->queued = false;
-        worker->nready = 0;
-        for (unsigned i = 0; i < worker->nwaiting; i++)
-            worker->waiting[i]->queued = false;
-        worker->nwaiting = 0;
-    }
+    if (all)
+        worker_empty_lines(worker);
     worker->reason = "shutdown";
     for (unsigned i = worker->nconns; i-- > 0;) {
         struct conn *conn = worker->conns[i];
@@ -391,15 +399,14 @@ wind_up(struct worker *worker)
     struct event timer;
     bool over = false;
 
-    event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    run_turn(worker);
+    worker_turn(worker, false);
     evtimer_assign(&timer, worker->base, on_stop_time, &over);
     over = evtimer_add(&timer, &time) != 0;
     for (;;) {
         close_conns(worker, over);
         if (worker->nconns == 0)
             break;
-        loop_once(worker);
+        worker_turn(worker, true);
     }
     evtimer_del(&timer);
 }
@@ -422,8 +429,11 @@ worker_main(void *context)
     if (worker->lane == NULL)
         return NULL;
     while (!atomic_load(&worker->stop))
-        loop_once(worker);
-    wind_up(worker);
+        worker_turn(worker, true);
+    if (atomic_load(&worker->leave))
+        leave_conns(worker);
+    else
+        wind_up(worker);
     worker->service->lane_close(worker->lane);
     return NULL;
 }
@@ -488,7 +498,7 @@ worker_start(struct worker *worker)
 }
 
 bool
-worker_give(struct worker *worker, int fd, uint8_t listener)
+worker_give(struct worker *worker, const struct arrival *arrival)
 {
     bool done = true;
 
@@ -504,7 +514,7 @@ worker_give(struct worker *worker, int fd, uint8_t listener)
         }
     }
     if (done)
-        worker->arrivals[worker->narrivals++] = (struct arrival){ fd, listener };
+        worker->arrivals[worker->narrivals++] = *arrival;
     pthread_mutex_unlock(&worker->arrivals_mutex);
     if (done)
         worker_wake(worker);
@@ -531,8 +541,11 @@ worker_fini(struct worker *worker)
 {
     assert(worker->nconns == 0);
     assert(worker->holds == NULL);
-    for (unsigned i = 0; i < worker->narrivals; i++)
+    assert(worker->farewells == NULL);
+    for (unsigned i = 0; i < worker->narrivals; i++) {
         close(worker->arrivals[i].fd);
+        free(worker->arrivals[i].passenger);
+    }
     if (worker->base != NULL) {
         if (event_initialized(&worker->wake_event))
             event_del(&worker->wake_event);

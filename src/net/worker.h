@@ -25,12 +25,15 @@
 #include "net/conn.h"
 #include "net/sending.h"
 
+struct farewell;
 struct net;
+struct passenger;
 
 /* A client on its way from the accepting thread. */
 struct arrival {
     int fd;
     uint8_t listener;
+    struct passenger *passenger; /* from another process; NULL: it is new */
 };
 
 struct worker {
@@ -46,6 +49,7 @@ struct worker {
     int wake_fd;
     _Atomic bool tick_due; /* a second has passed */
     _Atomic bool stop;
+    _Atomic bool leave; /* set before `stop`: connections go on in another process */
     _Atomic bool ticked; /* for net_all_ticked(), which takes it back */
     _Atomic uint32_t ticked_at; /* clock_seconds() of the last tick, for net_stalled() */
 
@@ -79,6 +83,7 @@ struct worker {
     uint32_t idle_timeout; /* that of net, as of the last tick */
     uint32_t idle_next; /* no connection can have been idle for too long before */
     struct hold *holds;
+    struct farewell *farewells; /* connections that have left; read when the thread has ended */
 
     pthread_mutex_t mutex; /* guards the next three, and conns from being closed */
     struct conn **conns;
@@ -99,14 +104,22 @@ struct worker {
 int worker_init(struct worker *worker, struct net *net, unsigned index);
 /* Starts its thread and waits until it serves. 0 or -errno. */
 int worker_start(struct worker *worker);
-/* Hands over a client. False: out of memory, and `fd` is still the caller's. */
-bool worker_give(struct worker *worker, int fd, uint8_t listener);
+/* Hands over a client. False: out of memory, and what is in `arrival` is still the
+ * caller's. */
+bool worker_give(struct worker *worker, const struct arrival *arrival);
 /* Has its thread look at tick_due, stop and arrivals. Any thread. */
 void worker_wake(struct worker *worker);
 /* Waits for a stopped worker's thread. */
 void worker_join(struct worker *worker);
 /* Releases everything; the thread has ended. */
 void worker_fini(struct worker *worker);
+
+/* For leave.c. Clients that were handed over become connections. */
+void worker_take_arrivals(struct worker *worker);
+/* One turn of the loop. `wait`: for something to do. */
+void worker_turn(struct worker *worker, bool wait);
+/* Nobody is in line for a turn any more. */
+void worker_empty_lines(struct worker *worker);
 
 /* For conn.c: a connection becomes known to the worker, or leaves it. */
 bool worker_add_conn(struct worker *worker, struct conn *conn);

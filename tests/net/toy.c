@@ -124,7 +124,7 @@ session_open(void *p, const struct peer *peer)
     assert(peer->fd >= 0);
     assert(peer->address[0] != '\0');
     assert(peer->listen_address[0] != '\0');
-    assert(peer->wake != NULL);
+    assert(peer->datagram || peer->wake != NULL);
     session->wake = peer->wake;
     session->wake_handle = peer->wake_handle;
     session->lane = p;
@@ -142,6 +142,34 @@ session_close(void *p)
     session->lane->toy->sessions--;
     free(session->upload);
     free(session);
+}
+
+#define PACK_LEN 2u
+
+static size_t
+pack(const void *p, char *bytes)
+{
+    const struct toy_session *session = p;
+
+    if (session->upload != NULL || session->flood > 0 || session->naps || session->hears)
+        return 0;
+    session->lane->toy->packed++;
+    bytes[0] = 'T';
+    bytes[1] = session->sticky ? 's' : '-';
+    return PACK_LEN;
+}
+
+static void *
+unpack(void *lane, const struct peer *peer, const char *bytes, size_t len)
+{
+    struct toy_session *session;
+
+    if (len != PACK_LEN || bytes[0] != 'T')
+        return NULL;
+    session = session_open(lane, peer);
+    session->sticky = bytes[1] == 's';
+    session->lane->toy->unpacked++;
+    return session;
 }
 
 static unsigned
@@ -245,6 +273,7 @@ run_line(struct toy_session *session, char *line, struct outbox *out)
         : strtoul(strchr(line, ' ') + 1, NULL, 10);
 
     if (strncmp(line, "echo ", 5) == 0) {
+        session->lane->toy->echoes++;
         outbox_put(out, line + 5, strlen(line + 5));
         outbox_put(out, "\n", 1);
     } else if (strncmp(line, "pin ", 4) == 0) {
@@ -363,6 +392,10 @@ midway(const void *p)
 static enum conn_state
 state(const void *p)
 {
+    const struct toy_session *session = p;
+
+    if (session->hears)
+        return CONN_WATCH;
     return midway(p) ? CONN_NREAD : CONN_WAITING;
 }
 
@@ -395,7 +428,7 @@ void
 toy_service(struct service *service_out)
 {
     *service_out = (struct service){ lane_open, lane_close, session_open, session_close,
-        want, filled, look, looked, took, release, midway, state, lane_tick, give_up,
+        pack, unpack, want, filled, look, looked, took, release, midway, state, lane_tick, give_up,
         .too_long = too_long, .full_reply = TOY_FULL, .measure = NULL, .answered = NULL };
 }
 
@@ -427,18 +460,78 @@ on_stop(evutil_socket_t fd, short what, void *context)
     event_base_loopbreak(context);
 }
 
+void
+toy_cargo_put(void *context, int fd, const void *bytes, size_t len)
+{
+    struct toy_cargo *cargo = context;
+
+    assert(len <= NET_PARCEL_MAX);
+    if (cargo->n == cargo->size) {
+        cargo->size = 2 * cargo->size + 16;
+        cargo->parcels = realloc(cargo->parcels, cargo->size * sizeof *cargo->parcels);
+        assert(cargo->parcels != NULL);
+    }
+    struct toy_parcel *parcel = &cargo->parcels[cargo->n++];
+    *parcel = (struct toy_parcel){ fd, len, malloc(len) };
+    assert(parcel->bytes != NULL);
+    memcpy(parcel->bytes, bytes, len);
+}
+
+static void
+forget_cargo(struct toy_cargo *cargo)
+{
+    for (unsigned i = 0; i < cargo->n; i++)
+        free(cargo->parcels[i].bytes);
+    free(cargo->parcels);
+    *cargo = (struct toy_cargo){ .n = 0 };
+}
+
+void
+toy_cargo_drop(struct toy_cargo *cargo)
+{
+    for (unsigned i = 0; i < cargo->n; i++)
+        close(cargo->parcels[i].fd);
+    forget_cargo(cargo);
+}
+
+static void
+take_cargo(struct toy_server *server)
+{
+    struct toy_cargo *cargo = &server->cargo;
+
+    for (unsigned i = 0; i < cargo->n; i++)
+        server->refused += !net_take(server->net, cargo->parcels[i].fd,
+            cargo->parcels[i].bytes, cargo->parcels[i].len);
+    forget_cargo(cargo);
+}
+
+static void
+end_net(struct toy_server *server)
+{
+    if (server->leave_to != NULL)
+        net_leave(server->net, toy_cargo_put, server->leave_to);
+    else
+        net_stop(server->net);
+    net_figures(server->net, &server->last_figures);
+    net_counts(server->net, &server->last_counts);
+}
+
 static void *
 server_main(void *context)
 {
     struct toy_server *server = context;
     struct event stop;
     struct net_parts parts = { &server->options, &server->clock, &server->service,
-        &server->toy, .base = NULL };
+        &server->toy, .base = NULL, .activated = server->activated,
+        .nactivated = server->nactivated, .totals_before = server->totals_before,
+        .counts_before = server->counts_before };
 
     parts.base = server->base = event_base_new();
     event_assign(&stop, server->base, server->stop_fd, EV_READ, on_stop, server->base);
     event_add(&stop, NULL);
     server->net = net_create(&parts);
+    if (server->net != NULL)
+        take_cargo(server);
     server->status = server->net == NULL ? -1 : net_listen(server->net);
     if (server->status == 0)
         server->status = net_start(server->net);
@@ -447,7 +540,7 @@ server_main(void *context)
     sem_post(&server->ready);
     if (server->status == 0) {
         event_base_dispatch(server->base);
-        net_stop(server->net);
+        end_net(server);
     }
     if (server->net != NULL)
         net_destroy(server->net);
@@ -465,7 +558,7 @@ toy_server_start(struct toy_server *server)
 }
 
 void
-toy_server_destroy(struct toy_server *server)
+toy_server_end(struct toy_server *server)
 {
     uint64_t one = 1;
 
@@ -474,10 +567,29 @@ toy_server_destroy(struct toy_server *server)
     assert(server->toy.sessions == 0);
     assert(server->toy.pins == 0);
     assert(server->toy.lanes == 0);
+}
+
+void
+toy_server_free(struct toy_server *server)
+{
     close(server->stop_fd);
     sem_destroy(&server->ready);
     options_fini(&server->options);
     free(server);
+}
+
+void
+toy_server_destroy(struct toy_server *server)
+{
+    toy_server_end(server);
+    toy_server_free(server);
+}
+
+void
+toy_server_leave(struct toy_server *server, struct toy_cargo *cargo)
+{
+    server->leave_to = cargo;
+    toy_server_destroy(server);
 }
 
 /* ---- Clients ------------------------------------------------------------------------ */

@@ -8,7 +8,11 @@
  *   flood N     answers N outboxes full of dots, and LF
  *   up N        takes N bytes, into memory of its own where it can, and answers up SUM
  *   stick       answers ok; from now on the session wants to be given up when it stalls
+ *   nap, ears   runs nothing more until toy_ring(), or goes on and says ding then
  *   quit        answers bye and closes
+ *
+ * In another process, or server, sessions go on that are in the middle of nothing; with
+ * "ears", which are to be like those that watch, none does.
  */
 #ifndef LARDER_TESTS_NET_TOY_H
 #define LARDER_TESTS_NET_TOY_H
@@ -34,6 +38,8 @@ struct toy {
     atomic_int pins; /* not released yet */
     atomic_int looks, looked, direct_bytes, ticks;
     atomic_int sleepers; /* sessions that toy_ring() would reach */
+    atomic_int echoes;   /* commands of this kind */
+    atomic_int packed, unpacked;
     pthread_mutex_t lock; /* guards the next; all zero is unlocked */
     struct toy_session *first_sleeper;
 };
@@ -45,10 +51,34 @@ void toy_service(struct service *service_out);
 /* Byte number `i` of what `pin` answers. */
 char toy_pin_byte(size_t i);
 
+/* What one server has left for the next: parcels. */
+struct toy_cargo {
+    unsigned n, size;
+    struct toy_parcel {
+        int fd;
+        size_t len;
+        char *bytes;
+    } *parcels;
+};
+
+/* A net_parcel_fn. */
+void toy_cargo_put(void *cargo, int fd, const void *bytes, size_t len);
+/* Closes what is in it. */
+void toy_cargo_drop(struct toy_cargo *cargo);
+
 /* A server with this service, in a thread of its own. */
 struct toy_server {
     struct toy toy;
     struct options options; /* to be changed between init and start */
+    struct toy_cargo cargo; /* likewise: what it takes; it is empty afterwards */
+    const int *activated;   /* likewise */
+    unsigned nactivated;
+    const struct net_totals *totals_before; /* likewise */
+    const struct counts *counts_before;
+    unsigned refused;       /* parcels that it did not understand */
+    struct toy_cargo *leave_to; /* NULL: net_stop() ends it */
+    struct net_figures last_figures; /* as it ended */
+    struct counts last_counts;
     struct service service;
     struct clock clock;
     struct event_base *base;
@@ -65,6 +95,11 @@ struct toy_server *toy_server_create(void);
 void toy_server_start(struct toy_server *server);
 /* Stops it and checks that nothing was left behind. */
 void toy_server_destroy(struct toy_server *server);
+/* As toy_server_destroy(), but it leaves and what it gives away is in `cargo`. */
+void toy_server_leave(struct toy_server *server, struct toy_cargo *cargo);
+/* Ends it, without freeing. */
+void toy_server_end(struct toy_server *server);
+void toy_server_free(struct toy_server *server);
 
 /* Clients. All abort the test when ten seconds pass without progress. */
 int toy_connect(const struct toy_server *server);
