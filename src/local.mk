@@ -32,9 +32,11 @@ libbase_a_SOURCES = \
 	src/base/sample.h \
 	src/base/service.h \
 	src/base/slice.h \
+	src/base/sum.c src/base/sum.h \
 	src/base/stream.h
 
 libstore_a_SOURCES = \
+	src/store/adopt.c \
 	src/store/arena.c src/store/arena.h \
 	src/store/arith.c \
 	src/store/balance.c \
@@ -43,14 +45,19 @@ libstore_a_SOURCES = \
 	src/store/estimate.c src/store/estimate.h \
 	src/store/evict.c \
 	src/store/ghost.c src/store/ghost.h \
+	src/store/header.c src/store/header.h \
 	src/store/inspect.c \
 	src/store/item.h \
+	src/store/leave.c \
 	src/store/meta.c \
 	src/store/mover.c \
 	src/store/policy.c src/store/policy.h \
 	src/store/read.c \
 	src/store/ring.c src/store/ring.h \
+	src/store/saved.c src/store/saved.h \
 	src/store/slab.c src/store/slab.h \
+	src/store/sound.c src/store/sound.h \
+	src/store/state.c src/store/state.h \
 	src/store/store.c src/store/store.h \
 	src/store/sweep.c \
 	src/store/table.c src/store/table.h \

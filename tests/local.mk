@@ -255,7 +255,8 @@ tests/support/faults_io.so: tests/support/faults.c
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
 if HAVE_CHECK
 STORE_TESTS = tests/store/check_arith tests/store/check_chain tests/store/check_evict \
-	tests/store/check_growth tests/store/check_meta tests/store/check_model \
+	tests/store/check_growth tests/store/check_leave tests/store/check_meta \
+	tests/store/check_model \
 	tests/store/check_policy tests/store/check_slab tests/store/check_sweep \
 	tests/store/check_table tests/store/check_threads tests/store/check_walk
 check_PROGRAMS += $(STORE_TESTS)
@@ -288,6 +289,9 @@ tests_store_check_table_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_walk_SOURCES = tests/store/check_walk.c tests/store/store_kit.h
 tests_store_check_walk_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_walk_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_leave_SOURCES = tests/store/check_leave.c tests/store/store_kit.h
+tests_store_check_leave_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_leave_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_meta_SOURCES = tests/store/check_meta.c tests/store/store_kit.h
 tests_store_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_meta_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
@@ -301,7 +305,7 @@ tests_store_check_threads_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 # base: what the store stands on
 if HAVE_CHECK
 BASE_TESTS = tests/base/check_clock tests/base/check_hash tests/base/check_lock \
-	tests/base/check_racy
+	tests/base/check_racy tests/base/check_sum
 check_PROGRAMS += $(BASE_TESTS)
 TESTS += $(BASE_TESTS)
 endif
@@ -317,6 +321,9 @@ tests_base_check_lock_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
 tests_base_check_racy_SOURCES = tests/base/check_racy.c
 tests_base_check_racy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_base_check_racy_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
+tests_base_check_sum_SOURCES = tests/base/check_sum.c
+tests_base_check_sum_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_base_check_sum_LDADD = libbase.a $(XXHASH_LIBS) $(CHECK_LIBS)
 
 # the binary protocol and logins: proto/binary, cmd/binary, cmd/login, base/authfile
 if HAVE_CHECK

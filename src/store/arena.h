@@ -2,12 +2,13 @@
 /*
  * arena.h - one range of addresses for everything the store keeps.
  *
- *   | header | page descriptors | index buckets | overflow buckets | pages ...        |
- *   base                                                            pages   (reserved)
+ *   | header | page descriptors | index buckets | overflow buckets | ghosts | pages ...        |
+ *   base                                                                     pages   (reserved)
  *
- * The range is reserved once, from a memory file, and committed by touching it: an empty
- * store costs next to nothing and a limit can be raised later without moving anything.
- * What lies in it refers to itself by distances from `base`, never by pointers.
+ * The range is reserved once, from a memory file or a file with a name, and committed by
+ * touching it: an empty store costs next to nothing and a limit can be raised later without
+ * moving anything. What lies in it refers to itself by distances from `base`, never by
+ * pointers: a later process may map the file elsewhere and go on (header.h, leave.c, adopt.c).
  */
 #ifndef LARDER_STORE_ARENA_H
 #define LARDER_STORE_ARENA_H
@@ -20,21 +21,24 @@
 
 #define PAGE_SIZE_BITS 16
 #define PAGE_BYTES (1u << PAGE_SIZE_BITS)
+/* Bytes before the first section: see header.h. */
+#define ARENA_HEADER PAGE_BYTES
 /* As far as references reach: 40 bits in units of 8 bytes. */
 #define ARENA_BYTES_MAX (UINT64_C(1) << 43)
 
 struct arena_sizes {
-    uint64_t descriptors, buckets, overflow; /* bytes of each section */
-    uint64_t pages;                          /* number of pages that may ever be used */
+    uint64_t descriptors, buckets, overflow, ghosts; /* bytes of each section */
+    uint64_t pages; /* number of pages that may ever be used */
 };
 
 struct arena {
     char *base;
-    char *descriptors, *buckets, *overflow, *pages;
+    char *descriptors, *buckets, *overflow, *ghosts, *pages;
     uint64_t npages;
     uint64_t bytes; /* of the whole mapping */
-    int fd;         /* of the memory file; -1: anonymous memory */
+    int fd;         /* of the file; -1: anonymous memory */
     bool huge;
+    struct arena_sizes sizes; /* as asked for */
 };
 
 /*
@@ -44,10 +48,23 @@ struct arena {
  */
 int arena_init(struct arena *arena, const struct arena_sizes *sizes, bool huge,
     const char **why_out);
+/* The same in the caller's file, which is truncated first; taken on success. */
+int arena_init_in(struct arena *arena, const struct arena_sizes *sizes, int fd, bool huge,
+    const char **why_out);
+/* The same with what the file holds. It must be as long as arena_bytes() says. */
+int arena_map(struct arena *arena, const struct arena_sizes *sizes, int fd, bool huge,
+    const char **why_out);
+/* All zero but `fd` -1 is an arena that needs nothing. */
 void arena_fini(struct arena *arena);
 
-/* Touches pages [0, n) so that they are committed now. */
+/* How long the range is. 0: over ARENA_BYTES_MAX. */
+uint64_t arena_bytes(const struct arena_sizes *sizes);
+
+/* Touches pages [0, n) so that they are committed now. What they hold stays; no other thread
+ * may be inside the store. */
 void arena_commit(struct arena *arena, uint64_t n);
+/* What was written is durable; nothing to do in memory. 0 or -errno. */
+int arena_settle(const struct arena *arena);
 /* Gives the memory of one page back to the system; it reads as zeros afterwards. */
 void arena_release_page(struct arena *arena, uint64_t page);
 

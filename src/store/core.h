@@ -95,6 +95,9 @@ struct store {
 
     pthread_mutex_t threads_lock; /* guards the list */
     struct store_thread *threads;
+
+    char *note;                     /* see store_note(); NULL: empty */
+    uint64_t note_len;
 };
 
 /* Does somebody want to know of this thread's evictions, or of its moved pages? */
@@ -156,6 +159,15 @@ flush_if_due(struct store *store, uint32_t now)
     if (__builtin_expect(at != 0 && now >= at, 0))
         flush_due(store, now);
 }
+
+/* ---- store.c ------------------------------------------------------------------------- */
+
+/* A store without an arena. NULL: out of memory. */
+struct store *store_begin(const struct store_options *options, const char **why_out);
+/* Makes its parts for the arena it now has. */
+void store_fit_out(struct store *store, unsigned power, const uint32_t *slab_sizes);
+/* Destroys a store whose file is the caller's. */
+void store_abandon(struct store *store);
 
 /* ---- evict.c ------------------------------------------------------------------------- */
 

@@ -278,3 +278,83 @@ estimate_ratios(struct estimate *estimate, uint64_t total, double ratios[ESTIMAT
     lock_give(&estimate->lock);
     return known;
 }
+
+/* ---- For another process --------------------------------------------------------------- */
+
+/* Is the mask one that thin() makes? */
+static bool
+mask_sound(uint64_t mask)
+{
+    uint64_t bits = mask >> SAMPLE_SHIFT;
+
+    return bits != 0 && (bits & (bits + 1)) == 0 && bits << SAMPLE_SHIFT == mask;
+}
+
+static void
+load_key(struct estimate *estimate, struct state *state, struct estimate_key key)
+{
+    struct estimate_key *free = find(estimate, key.hash);
+
+    /* Two at one place, or the same twice? */
+    if (key.hash == 0 || free->hash != 0 || estimate->slots[key.at] != 0 ||
+        !estimate_wants(estimate, key.hash)) {
+        state_refuse(state);
+        return;
+    }
+    estimate->slots[key.at] = 1;
+    *free = key;
+    order_add(estimate, key.at, key.bytes);
+    estimate->bytes += key.bytes;
+    estimate->keys++;
+}
+
+static void
+load_keys(struct estimate *estimate, struct state *state, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && state->bad == 0; i++) {
+        struct estimate_key key = {
+            .hash = state_number(state, 0, UINT64_MAX),
+            .at = state_small(state, 0, estimate->clock - 1),
+        };
+
+        key.bytes = state_small(state, 0, UINT32_MAX);
+        key.exptime = state_small(state, 0, UINT32_MAX);
+        load_key(estimate, state, key);
+    }
+}
+
+static void
+save_keys(struct estimate *estimate, struct state *state)
+{
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        const struct estimate_key *key = &estimate->table[slot];
+
+        if (key->hash == 0)
+            continue;
+        (void)state_number(state, key->hash, UINT64_MAX);
+        (void)state_small(state, key->at, UINT32_MAX);
+        (void)state_small(state, key->bytes, UINT32_MAX);
+        (void)state_small(state, key->exptime, UINT32_MAX);
+    }
+}
+
+void
+estimate_exchange(struct estimate *estimate, struct state *state)
+{
+    uint32_t n;
+
+    estimate->mask = state_number(state, estimate->mask, UINT64_MAX);
+    estimate->clock = state_small(state, estimate->clock, PLACES);
+    estimate->asked = state_number(state, estimate->asked, UINT64_MAX);
+    for (unsigned i = 0; i < ESTIMATE_SIZES; i++)
+        estimate->hits[i] = state_number(state, estimate->hits[i], UINT64_MAX);
+    estimate->base = state_number(state, estimate->base, UINT64_MAX);
+    estimate->rebase = state_flag(state, estimate->rebase);
+    n = state_small(state, estimate->keys, ESTIMATE_KEYS);
+    if (!mask_sound(estimate->mask) || n > estimate->clock)
+        state_refuse(state);
+    else if (state->saving)
+        save_keys(estimate, state);
+    else
+        load_keys(estimate, state, n);
+}

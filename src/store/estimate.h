@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "store/state.h"
 
 #define ESTIMATE_SIZES 4 /* half, the present, twice, four times the memory */
 #define ESTIMATE_KEYS 4096u /* most keys in the sample; a power of two */
@@ -73,5 +74,8 @@ void estimate_fade(struct estimate *estimate, uint64_t total);
  */
 bool estimate_ratios(struct estimate *estimate, uint64_t total,
     double ratios_out[ESTIMATE_SIZES]);
+
+/* Saves or loads all of it; nobody else may be using it. */
+void estimate_exchange(struct estimate *estimate, struct state *state);
 
 #endif

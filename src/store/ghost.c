@@ -1,35 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/ghost.h"
 
-#include <stddef.h>
-#include <sys/mman.h>
-
 #define STEP_BITS 13
 #define CLASS_BITS 6
 #define STEP_MASK (GHOST_STEPS - 1)
-
-bool
-ghost_init(struct ghost *ghost, uint64_t buckets_max)
-{
-    void *at;
-
-    ghost->bytes = buckets_max * sizeof(struct ghost_set);
-    at = mmap(NULL, ghost->bytes, PROT_READ | PROT_WRITE,
-        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    ghost->sets = at == MAP_FAILED ? NULL : at;
-    if (ghost->sets == NULL)
-        return false;
-    madvise(at, ghost->bytes, MADV_DONTDUMP);
-    return true;
-}
-
-void
-ghost_fini(struct ghost *ghost)
-{
-    if (ghost->sets != NULL)
-        munmap(ghost->sets, ghost->bytes);
-    ghost->sets = NULL;
-}
 
 /* Fingerprint and class: all that has to be equal. The low bits of the hash have chosen the
  * set, so the fingerprint is of the highest. Never 0 as a whole, since classes are not. */

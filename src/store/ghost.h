@@ -14,7 +14,7 @@
  * The idea is the ghost queue of S3-FIFO (Yang et al., SOSP 2023); entries as fingerprints
  * in sets are ours, and cost less than a queue.
  *
- * The memory is reserved at once, and committed by the first evictions.
+ * They lie in the arena, in a section that is committed by the first evictions.
  */
 #ifndef LARDER_STORE_GHOST_H
 #define LARDER_STORE_GHOST_H
@@ -30,13 +30,8 @@ struct ghost_set {
 };
 
 struct ghost {
-    struct ghost_set *sets; /* NULL: there is none */
-    uint64_t bytes;         /* reserved */
+    struct ghost_set *sets; /* as many as the index can have buckets; zeros at first */
 };
-
-/* Reserves room for as many sets as the index can have buckets. False with errno set. */
-bool ghost_init(struct ghost *ghost, uint64_t buckets_max);
-void ghost_fini(struct ghost *ghost);
 
 /* Notes an eviction under the bucket's stripe. `step`: the class's eviction count, in its
  * present steps. */

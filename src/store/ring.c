@@ -84,6 +84,20 @@ ring_ahead(const struct ring *ring, uint32_t pops)
 }
 
 void
+ring_each(const struct ring *ring, void (*fn)(void *context, uint64_t *entries, uint32_t n),
+    void *context)
+{
+    uint32_t from = ring->first_at;
+
+    for (struct ring_block *block = ring->first; block != NULL; block = block->next) {
+        uint32_t to = block == ring->last ? ring->last_at : BLOCK_ENTRIES;
+
+        fn(context, block->entries + from, to - from);
+        from = 0;
+    }
+}
+
+void
 ring_fini(struct ring *ring)
 {
     while (ring->first != NULL)

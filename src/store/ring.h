@@ -27,6 +27,9 @@ bool ring_push(struct ring *ring, uint64_t entry);
 bool ring_pop(struct ring *ring, uint64_t *entry_out);
 /* The oldest entry after so many more pops; 0: not known, it is in another block. */
 uint64_t ring_ahead(const struct ring *ring, uint32_t pops);
+/* Shows all entries, the oldest first, in runs. */
+void ring_each(const struct ring *ring,
+    void (*fn)(void *context, uint64_t *entries, uint32_t n), void *context);
 /* Empties it and frees its memory. */
 void ring_fini(struct ring *ring);
 /* Memory it holds, in bytes. */

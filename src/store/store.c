@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "store/core.h"
+#include "store/header.h"
 
 /* Address space kept for raising the limit later, at least. It costs nothing until used. */
 #define RESERVE_MIN (UINT64_C(16) << 30)
@@ -33,11 +34,22 @@ plan_sections(uint64_t pages, unsigned power, struct arena_sizes *sizes)
     sizes->buckets = buckets * sizeof(struct bucket);
     /* As many as items could fill, plus one partly filled at the end of each chain. */
     sizes->overflow = (items / TABLE_SLOTS + buckets) * sizeof(struct bucket);
+    sizes->ghosts = buckets * sizeof(struct ghost_set);
+}
+
+/* `fd` -1: in a memory file. */
+static int
+lay_arena(struct store *store, const struct arena_sizes *sizes, int fd, const char **why_out)
+{
+    bool huge = store->options.preallocate;
+
+    return fd < 0 ? arena_init(&store->arena, sizes, huge, why_out) :
+                    arena_init_in(&store->arena, sizes, fd, huge, why_out);
 }
 
 /* Reserves as much as is wanted or, where address space is limited, what the limit needs. */
 static int
-reserve(struct store *store, unsigned power, const char **why_out)
+reserve(struct store *store, unsigned power, int fd, const char **why_out)
 {
     const struct store_options *options = &store->options;
     uint64_t pages = pages_of(options->memory_max), wanted = options->memory_reserve;
@@ -51,25 +63,22 @@ reserve(struct store *store, unsigned power, const char **why_out)
     if (options->preallocate || pages_of(wanted) < pages)
         wanted = options->memory_max;
     plan_sections(pages_of(wanted), power, &sizes);
-    rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
+    rc = lay_arena(store, &sizes, fd, why_out);
     if ((rc == -ENOMEM || rc == -E2BIG) && pages_of(wanted) > pages) {
         plan_sections(pages, power, &sizes);
-        rc = arena_init(&store->arena, &sizes, options->preallocate, why_out);
+        rc = lay_arena(store, &sizes, fd, why_out);
     }
-    if (rc == 0)
-        table_init(&store->table, &store->arena, power, options->hash_fixed,
-            sizes.buckets / sizeof(struct bucket), sizes.overflow / sizeof(struct bucket));
     return rc;
 }
 
 static void
-init_slab(struct store *store)
+init_slab(struct store *store, const uint32_t *slab_sizes)
 {
     const struct store_options *options = &store->options;
     struct slab_sizing sizing = {
         .chunk_first = (ITEM_HEADER + options->chunk_min + 7) & ~7u,
         .growth_factor = options->growth_factor,
-        .sizes = options->slab_sizes,
+        .sizes = slab_sizes,
         .nsizes = options->nslab_sizes,
         .chunk_max = options->chunk_max,
     };
@@ -88,45 +97,81 @@ init_slab(struct store *store)
 }
 
 struct store *
-store_create(const struct store_options *options, const char **why_out)
+store_begin(const struct store_options *options, const char **why_out)
 {
-    unsigned power = options->hash_power < TABLE_POWER_MIN ? TABLE_POWER_MIN :
-                                                             options->hash_power;
-    struct store *store;
-    int rc;
+    struct store *store = aligned_alloc(64, (sizeof *store + 63) & ~(size_t)63);
 
     assert(pages_of(options->memory_max) >= 1);
     assert(options->growth_factor > 1);
     *why_out = "out of memory";
-    store = aligned_alloc(64, (sizeof *store + 63) & ~(size_t)63);
     if (store == NULL)
         return NULL;
     memset(store, 0, sizeof *store);
     store->options = *options;
     store->options.slab_sizes = NULL; /* the caller's, used by init_slab() only */
     hash_key_init(&store->hash_key, options->hash_key, options->fast_hash);
-    rc = reserve(store, power, why_out);
-    if (rc != 0) {
-        free(store);
-        errno = -rc;
-        return NULL;
-    }
-    store->options.slab_sizes = options->slab_sizes;
+    store->arena.fd = -1;
     store->estimate = estimate_open();
     if (store->estimate == NULL) {
-        arena_fini(&store->arena);
         free(store);
         return NULL;
     }
-    (void)ghost_init(&store->ghost, store->table.buckets_max); /* works without */
-    init_slab(store);
-    store->options.slab_sizes = NULL;
-    if (options->preallocate)
-        arena_commit(&store->arena, pages_of(options->memory_max));
     store->cas = 1;
     store->sweep_enabled = true;
     pthread_mutex_init(&store->threads_lock, NULL);
     return store;
+}
+
+void
+store_fit_out(struct store *store, unsigned power, const uint32_t *slab_sizes)
+{
+    const struct store_options *options = &store->options;
+    struct arena *arena = &store->arena;
+
+    table_init(&store->table, arena, power, options->hash_fixed,
+        arena->sizes.buckets / sizeof(struct bucket),
+        arena->sizes.overflow / sizeof(struct bucket));
+    store->ghost.sets = (struct ghost_set *)(void *)arena->ghosts;
+    init_slab(store, slab_sizes);
+}
+
+static struct store *
+create(const struct store_options *options, int fd, const char **why_out)
+{
+    unsigned power = options->hash_power < TABLE_POWER_MIN ? TABLE_POWER_MIN :
+                                                             options->hash_power;
+    struct store *store = store_begin(options, why_out);
+    struct header header;
+    int rc;
+
+    if (store == NULL)
+        return NULL;
+    rc = reserve(store, power, fd, why_out);
+    if (rc != 0) {
+        store->arena.base = NULL;
+        store_abandon(store);
+        errno = -rc;
+        return NULL;
+    }
+    store_fit_out(store, power, options->slab_sizes);
+    header_init(&header, &store->arena);
+    header_put(&header, &store->arena);
+    if (options->preallocate)
+        arena_commit(&store->arena, pages_of(options->memory_max));
+    return store;
+}
+
+struct store *
+store_create(const struct store_options *options, const char **why_out)
+{
+    return create(options, -1, why_out);
+}
+
+struct store *
+store_create_in(const struct store_options *options, int fd, const char **why_out)
+{
+    assert(fd >= 0);
+    return create(options, fd, why_out);
 }
 
 void
@@ -142,10 +187,17 @@ store_destroy(struct store *store)
     pthread_mutex_destroy(&store->threads_lock);
     for (unsigned id = 1; id <= store->slab.nclasses; id++)
         ring_fini(&store->slab.classes[id].probation);
-    ghost_fini(&store->ghost);
     free(store->estimate);
+    free(store->note);
     arena_fini(&store->arena);
     free(store);
+}
+
+void
+store_abandon(struct store *store)
+{
+    store->arena.fd = -1;
+    store_destroy(store);
 }
 
 /* A closed one is used again: its counts are part of the totals. */

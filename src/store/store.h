@@ -68,6 +68,10 @@ struct store_options {
 /* Returns NULL with errno set and, in *why_out, a static text. The caller owns the
  * store; pair with destroy. */
 struct store *store_create(const struct store_options *options, const char **why_out);
+/* As store_create(), in the file `fd` in place of a memory file without a name: truncated, then
+ * made as large as the cache may become, sparse. Taken on success. */
+struct store *store_create_in(const struct store_options *options, int fd,
+    const char **why_out);
 /* No other thread may be inside the store, no value pinned, no upload open. */
 void store_destroy(struct store *store);
 
@@ -98,6 +102,40 @@ void store_thread_observe(struct store_thread *thread, const _Atomic unsigned *w
 
 /* Its counts stay in the totals. */
 void store_thread_close(struct store_thread *thread);
+
+/* ---- From one process to the next ----------------------------------------------------- */
+
+#define STORE_NOTE_MAX 65536u
+
+/*
+ * Leaves the store in its file: writes what of it is not there yet, marks the file as left
+ * whole, and sets *fd_out to a duplicate of its descriptor (close-on-exec). `note`: at most
+ * STORE_NOTE_MAX bytes of the caller's for store_note(). `check_values`: sums are kept of
+ * all memory in use, so that any damage is noticed; that takes a pass over memory here and
+ * in store_adopt(). Otherwise values (and ghosts) are trusted as a process trusts its own
+ * memory: for files that live in memory only and change hands at once.
+ *
+ * No other thread may be inside the store; afterwards only store_destroy() and
+ * store_thread_close() may be called, and the file stays as it is. 0 or -errno: -EOPNOTSUPP,
+ * the memory is in no file (huge pages of anonymous memory); -EBUSY, a value is pinned or an
+ * upload open. On failure the store may be used on, and nobody takes up the file.
+ */
+int store_leave(struct store *store, const void *note, size_t note_len, bool check_values,
+    int *fd_out);
+
+/*
+ * Goes on with what store_leave() left in `fd`, which is taken on success only. NULL with
+ * *why_out, a static text that begins with "it" (the file): another build's layout, other
+ * chunk sizes, another hash or policy, damaged, in use when its server ended, ... Nothing in
+ * it has changed then. On success it is marked as in use before anything else changes.
+ *
+ * The hash key is the one in the file, hash_power has no meaning. The memory limit may be
+ * another: a larger one as far as the file has addresses for it, a smaller one is reached as
+ * with store_memory_limit(). `now` goes on: the caller's clock continues the one before.
+ */
+struct store *store_adopt(const struct store_options *options, int fd, const char **why_out);
+/* The note that came with an adopted store, or nothing. Borrowed until store_destroy(). */
+struct slice store_note(const struct store *store);
 
 /* ---- Looking up ---------------------------------------------------------------------- */
 

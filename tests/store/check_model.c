@@ -7,7 +7,8 @@
  * Random operations run against the store and against the simplest model that can be
  * written down: an array of keys. Time is a number that the test moves. In a store large
  * enough every answer must agree; in a tiny one a miss is accepted if something was
- * evicted, but never a wrong value.
+ * evicted, but never a wrong value. The same where now and then the store is left in its
+ * file, and another one goes on with it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -392,8 +393,10 @@ step(struct model *model, unsigned keys)
     }
 }
 
+/* `hand_over`: after so many steps, again and again, another store goes on with the memory. */
 static void
-run(const struct store_options *options, bool evicts, uint64_t seed, unsigned steps)
+run(const struct store_options *options, bool evicts, uint64_t seed, unsigned steps,
+    unsigned hand_over)
 {
     struct model *model = calloc(1, sizeof *model);
 
@@ -404,6 +407,8 @@ run(const struct store_options *options, bool evicts, uint64_t seed, unsigned st
         step(model, KEYS);
         if (i % (steps / 20) == 0)
             store_check(model->kit.store);
+        if (hand_over != 0 && i % hand_over == hand_over - 1)
+            kit_hand_over(&model->kit, options, i % (2 * hand_over) < hand_over);
     }
     for (unsigned i = 0; i < KEYS; i++)
         forget(&model->entries[i]);
@@ -415,7 +420,7 @@ START_TEST(with_room_every_answer_agrees_with_the_model)
 {
     struct store_options options = kit_options(64 << 20);
 
-    run(&options, false, (uint64_t)_i + 1, 60000);
+    run(&options, false, (uint64_t)_i + 1, 60000, 0);
 }
 END_TEST
 
@@ -423,7 +428,7 @@ START_TEST(in_a_tiny_store_items_vanish_but_never_lie)
 {
     struct store_options options = kit_options(2 << 20);
 
-    run(&options, true, (uint64_t)_i + 100, 60000);
+    run(&options, true, (uint64_t)_i + 100, 60000, 0);
 }
 END_TEST
 
@@ -432,7 +437,7 @@ START_TEST(without_eviction_writes_fail_but_nothing_vanishes)
     struct store_options options = kit_options(2 << 20);
 
     options.evict = false;
-    run(&options, true, (uint64_t)_i + 200, 30000);
+    run(&options, true, (uint64_t)_i + 200, 30000, 0);
 }
 END_TEST
 
@@ -447,7 +452,16 @@ START_TEST(other_geometries_agree_as_well)
     options.chunk_max = _i == 2 ? 16384 : 65536;
     options.chunk_min = _i == 2 ? 500 : 1;
     options.hash_fixed = _i == 1;
-    run(&options, true, (uint64_t)_i + 300, 30000);
+    run(&options, true, (uint64_t)_i + 300, 30000, 0);
+}
+END_TEST
+
+START_TEST(handed_from_store_to_store_it_agrees_with_the_model)
+{
+    struct store_options options = kit_options(_i % 2 == 0 ? 64 << 20 : 2 << 20);
+
+    options.lru = _i == 5;
+    run(&options, _i % 2 == 1, (uint64_t)_i + 400, 30000, _i < 2 ? 53 : 1500);
 }
 END_TEST
 
@@ -464,6 +478,7 @@ main(void)
     tcase_add_loop_test(tc, in_a_tiny_store_items_vanish_but_never_lie, 0, 4);
     tcase_add_loop_test(tc, without_eviction_writes_fail_but_nothing_vanishes, 0, 2);
     tcase_add_loop_test(tc, other_geometries_agree_as_well, 0, 3);
+    tcase_add_loop_test(tc, handed_from_store_to_store_it_agrees_with_the_model, 0, 6);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

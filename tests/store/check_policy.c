@@ -45,10 +45,10 @@ END_TEST
 
 START_TEST(a_ghost_is_known_once_by_key_and_class)
 {
-    struct ghost ghost;
+    struct ghost_set sets[8] = { 0 };
+    struct ghost ghost = { sets };
     uint32_t age;
 
-    ck_assert(ghost_init(&ghost, 4096));
     ck_assert(!ghost_take(&ghost, 5, UINT64_C(0x1234567812345678), 3, 0, &age));
     ghost_add(&ghost, 5, UINT64_C(0x1234567812345678), 3, 8190);
     ck_assert(!ghost_take(&ghost, 5, UINT64_C(0x1234567812345678), 4, 8190, &age));
@@ -58,16 +58,15 @@ START_TEST(a_ghost_is_known_once_by_key_and_class)
     ck_assert(ghost_take(&ghost, 5, UINT64_C(0x1234567812345678), 3, GHOST_STEPS + 7, &age));
     ck_assert_uint_eq(age, 9);
     ck_assert(!ghost_take(&ghost, 5, UINT64_C(0x1234567812345678), 3, 9, &age));
-    ghost_fini(&ghost);
 }
 END_TEST
 
 START_TEST(a_set_keeps_the_latest_ghosts)
 {
-    struct ghost ghost;
+    struct ghost_set sets[8] = { 0 };
+    struct ghost ghost = { sets };
     uint32_t age;
 
-    ck_assert(ghost_init(&ghost, 4096));
     for (uint64_t i = 0; i < 20; i++)
         ghost_add(&ghost, 7, i << 51, 1, (uint32_t)i);
     for (uint64_t i = 0; i < 20; i++) {
@@ -77,7 +76,6 @@ START_TEST(a_set_keeps_the_latest_ghosts)
         ck_assert_int_eq(known, n >= 20 - GHOST_SLOTS);
         ck_assert(!known || age == 20 - n);
     }
-    ghost_fini(&ghost);
 }
 END_TEST
 

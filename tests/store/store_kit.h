@@ -226,6 +226,93 @@ kit_totals(struct kit *kit)
     return totals;
 }
 
+/* ---- From one process to the next ---------------------------------------------------- */
+
+/* Numbers of the totals that go on; how memory lies in blocks of the rings is another matter. */
+static inline void
+kit_same_totals(const struct store_totals *a, const struct store_totals *b)
+{
+    static const size_t fields[] = { offsetof(struct store_totals, memory_bytes),
+        offsetof(struct store_totals, pages_free), offsetof(struct store_totals, items),
+        offsetof(struct store_totals, bytes), offsetof(struct store_totals, items_total),
+        offsetof(struct store_totals, evictions),
+        offsetof(struct store_totals, evicted_unfetched),
+        offsetof(struct store_totals, evicted_active),
+        offsetof(struct store_totals, expired_unfetched),
+        offsetof(struct store_totals, reclaimed),
+        offsetof(struct store_totals, sweep_checked),
+        offsetof(struct store_totals, sweep_reclaimed),
+        offsetof(struct store_totals, sweep_runs), offsetof(struct store_totals, pages_moved),
+        offsetof(struct store_totals, move_rescues),
+        offsetof(struct store_totals, direct_reclaims),
+        offsetof(struct store_totals, no_memory),
+        offsetof(struct store_totals, index_buckets),
+        offsetof(struct store_totals, index_bytes),
+        offsetof(struct store_totals, ghost_hits), offsetof(struct store_totals, ghost_bytes),
+        offsetof(struct store_totals, counter_bytes),
+        offsetof(struct store_totals, flushed_before) };
+
+    for (unsigned i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        ck_assert_uint_eq(*(const uint64_t *)(const void *)((const char *)a + fields[i]),
+            *(const uint64_t *)(const void *)((const char *)b + fields[i]));
+    ck_assert_int_eq(a->sweep_running, b->sweep_running);
+    ck_assert_int_eq(a->sweep_enabled, b->sweep_enabled);
+    ck_assert_int_eq(a->estimated, b->estimated);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert(a->hit_ratios[i] == b->hit_ratios[i]);
+}
+
+/* The store is left and destroyed; its file. */
+static inline int
+kit_leave(struct kit *kit, bool check_values)
+{
+    int fd = -1;
+
+    ck_assert_int_eq(store_leave(kit->store, "a note", 6, check_values, &fd), 0);
+    store_thread_close(kit->thread);
+    store_destroy(kit->store);
+    return fd;
+}
+
+/* Goes on with what is in a file; NULL or why not. */
+static inline const char *
+kit_adopt(struct kit *kit, const struct store_options *options, int fd)
+{
+    const char *why = NULL;
+    struct store *store = store_adopt(options, fd, &why);
+
+    if (store == NULL) {
+        ck_assert_ptr_nonnull(why);
+        return why;
+    }
+    kit->store = store;
+    kit->thread = store_thread_open(kit->store);
+    ck_assert_ptr_nonnull(kit->thread);
+    return NULL;
+}
+
+/* As if another process went on with the store. */
+static inline void
+kit_hand_over(struct kit *kit, const struct store_options *options, bool check_values)
+{
+    struct store_class_totals before[SLAB_CLASSES_MAX], after;
+    struct store_totals totals = kit_totals(kit), again;
+
+    memset(before, 0, sizeof before);
+    for (unsigned id = 1; id <= store_classes(kit->store); id++)
+        store_class_totals(kit->store, id, kit->now, &before[id]);
+    ck_assert_ptr_null(kit_adopt(kit, options, kit_leave(kit, check_values)));
+    ck_assert(slice_equal(store_note(kit->store), SLICE("a note")));
+    store_check(kit->store);
+    again = kit_totals(kit);
+    kit_same_totals(&totals, &again);
+    for (unsigned id = 1; id <= store_classes(kit->store); id++) {
+        memset(&after, 0, sizeof after);
+        store_class_totals(kit->store, id, kit->now, &after);
+        ck_assert_mem_eq(&after, &before[id], sizeof after);
+    }
+}
+
 /* Main of a test program with one suite of one case. */
 static inline int
 kit_run(Suite *suite, TCase *tc)
