@@ -354,6 +354,11 @@ TESTS += tests/fuzz/fuzz_files
 tests_fuzz_fuzz_files_SOURCES = tests/fuzz/fuzz_files.c tests/fuzz/replay.c
 tests_fuzz_fuzz_files_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"files"'
 tests_fuzz_fuzz_files_LDADD = libnet.a libbase.a
+check_PROGRAMS += tests/fuzz/fuzz_arena
+TESTS += tests/fuzz/fuzz_arena
+tests_fuzz_fuzz_arena_SOURCES = tests/fuzz/fuzz_arena.c tests/fuzz/replay.c
+tests_fuzz_fuzz_arena_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"arena"'
+tests_fuzz_fuzz_arena_LDADD = libstore.a libbase.a $(XXHASH_LIBS)
 
 # store: an attack on the index
 if HAVE_CHECK

@@ -31,8 +31,8 @@ header_init(struct header *header, const struct arena *arena)
     memcpy(header->magic, magic, sizeof magic);
 }
 
-static uint64_t
-sum_of(const struct header *header)
+uint64_t
+header_sum(const struct header *header)
 {
     _Alignas(8) char block[SUM_BLOCK] = { 0 };
 
@@ -44,7 +44,7 @@ sum_of(const struct header *header)
 void
 header_put(struct header *header, struct arena *arena)
 {
-    header->sum = sum_of(header);
+    header->sum = header_sum(header);
     memcpy(arena->base, header, sizeof *header);
 }
 
@@ -88,7 +88,7 @@ judge(const struct header *header, uint64_t bytes)
         return "it is no cache's memory";
     if (!fits_build(header))
         return "it was left by a build that lays memory out otherwise";
-    if (header->sum != sum_of(header))
+    if (header->sum != header_sum(header))
         return "it is damaged: its header";
     if (header->mark != MARK_WHOLE)
         return "it was in use when its server ended";

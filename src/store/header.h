@@ -42,6 +42,8 @@ struct header {
 
 /* A header for this build and this arena: in use, no sums. */
 void header_init(struct header *header, const struct arena *arena);
+/* Of all but its sum. */
+uint64_t header_sum(const struct header *header);
 /* Puts it into the arena's first page with its own sum. */
 void header_put(struct header *header, struct arena *arena);
 /* Reads and checks that of a file: true if it says that the file was left whole, by a build

@@ -83,7 +83,9 @@ START_TEST(places_count)
 {
     static _Alignas(8) unsigned char turned[2 * SUM_BLOCK];
 
-    fill_squares();
+    /* No part of this is like another. */
+    for (unsigned i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)((uint64_t)i * i * i * UINT64_C(0x9e3779b97f4a7c15) >> 56);
     memcpy(turned, data + SUM_BLOCK, SUM_BLOCK);
     memcpy(turned + SUM_BLOCK, data, SUM_BLOCK);
     ck_assert_uint_ne(sum_blocks(data, 0, 2), sum_blocks(turned, 0, 2));
