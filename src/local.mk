@@ -153,15 +153,21 @@ libmain_a_SOURCES = \
 	src/main/auth.c src/main/auth.h \
 	src/main/bound.c src/main/bound.h \
 	src/main/cyrus.h \
+	src/main/baggage.c src/main/baggage.h \
 	src/main/endpoint.c src/main/endpoint.h \
+	src/main/handover.c src/main/handover.h \
 	src/main/heartbeat.c src/main/heartbeat.h \
+	src/main/memory.c src/main/memory.h \
+	src/main/note.c src/main/note.h \
 	src/main/notify.c src/main/notify.h \
+	src/main/predecessor.c src/main/predecessor.h \
 	src/main/process.c src/main/process.h \
 	src/main/reload.c src/main/reload.h \
 	src/main/sandbox.c src/main/sandbox.h \
 	src/main/sandbox_calls.c \
 	src/main/sandbox_paths.c \
 	src/main/serve.c src/main/serve.h \
+	src/main/successor.c src/main/successor.h \
 	src/main/upkeep.c src/main/upkeep.h
 
 if HAVE_SASL
@@ -208,6 +214,7 @@ libctl_a_SOURCES = \
 	src/ctl/stats.c src/ctl/stats.h \
 	src/ctl/tls.c src/ctl/tls.h \
 	src/ctl/top.c src/ctl/top.h \
+	src/ctl/upgrade.c src/ctl/upgrade.h \
 	src/ctl/watch.c src/ctl/watch.h
 libctl_a_CPPFLAGS = $(AM_CPPFLAGS) $(TLS_CFLAGS) $(NCURSES_CFLAGS)
 bin_PROGRAMS += larderctl

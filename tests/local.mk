@@ -165,7 +165,7 @@ wire_tests = \
 	tests/wire/check_ctl.py \
 	tests/wire/check_config.py \
 	tests/wire/check_unit.sh \
-	tests/wire/check_unit_calls.py \
+	tests/wire/check_restart.py tests/wire/check_unit_calls.py \
 	tests/wire/check_pipelines.py \
 	tests/wire/check_attacks.py \
 	tests/wire/check_auth.py \
@@ -195,7 +195,7 @@ wire_tests = \
 	tests/clients/check_scaling.py
 TESTS += $(wire_tests)
 EXTRA_DIST += $(wire_tests) \
-	tests/wire/server.py \
+	tests/wire/server.py tests/wire/manager.py \
 	tests/wire/histories.py \
 	tests/wire/browser.py \
 	tests/wire/endpoint.py \
@@ -371,12 +371,15 @@ tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 
 # main: the confinement
 if HAVE_CHECK
-check_PROGRAMS += tests/main/check_sandbox
-TESTS += tests/main/check_sandbox
+check_PROGRAMS += tests/main/check_sandbox tests/main/check_handover
+TESTS += tests/main/check_sandbox tests/main/check_handover
 endif
 tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
 tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIBS)
+tests_main_check_handover_SOURCES = tests/main/check_handover.c
+tests_main_check_handover_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_main_check_handover_LDADD = libmain.a libbase.a $(CHECK_LIBS)
 
 # ctl
 if HAVE_CHECK

@@ -62,6 +62,7 @@ struct admin_parts {
     const char *libevent_version;
     struct journal *journal;       /* what `watch` shows; NULL: nothing can be watched */
     const char *sandbox; /* layers in force; set before the first thread starts */
+    uint64_t takeovers; /* servers before this one whose items and totals go on here */
 
     void *context; /* given to the functions; any worker may call them, at any time */
     /* Adds the counters of all workers, those that ended included, to zeroed `sum`. */

@@ -21,6 +21,20 @@ protocol_name(enum protocol_choice protocol)
 }
 
 static const char *
+handover_name(enum handover_choice choice)
+{
+    switch (choice) {
+    case HANDOVER_MANAGER:
+        return "manager";
+    case HANDOVER_PROCESS:
+        return "process";
+    case HANDOVER_OFF:
+        break;
+    }
+    return "off";
+}
+
+static const char *
 sandbox_name(enum sandbox_mode mode)
 {
     switch (mode) {

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/clock.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/assert.h"
+
+/* Longer than this no server is away: 34 years. */
+#define AWAY_MAX (INT64_C(1) << 30)
+/* What a clock that is taken over may show at most: it has to have a future. */
+#define RESUMED_MAX (INT64_C(1) << 31)
 
 static struct timespec
 read_clock(clockid_t id)
@@ -13,10 +21,56 @@ read_clock(clockid_t id)
     return ts;
 }
 
+static void
+read_boot(char boot[CLOCK_BOOT_MAX])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    boot[0] = '\0';
+    if (file == NULL)
+        return;
+    if (fgets(boot, CLOCK_BOOT_MAX, file) == NULL)
+        boot[0] = '\0';
+    boot[strcspn(boot, " \n")] = '\0';
+    fclose(file);
+}
+
 void
 clock_start(struct clock *clock)
 {
     clock->epoch = (int64_t)read_clock(CLOCK_BOOTTIME).tv_sec - (int64_t)CLOCK_FIRST;
+    read_boot(clock->boot);
+}
+
+void
+clock_stamp(const struct clock *clock, struct clock_stamp *stamp)
+{
+    *stamp = (struct clock_stamp){ .epoch = clock->epoch,
+        .seconds = clock_seconds(clock),
+        .unix_seconds = (int64_t)read_clock(CLOCK_REALTIME).tv_sec };
+    memcpy(stamp->boot, clock->boot, sizeof stamp->boot);
+}
+
+bool
+clock_resume(struct clock *clock, const struct clock_stamp *stamp)
+{
+    int64_t now = (int64_t)read_clock(CLOCK_BOOTTIME).tv_sec, shows;
+
+    if (stamp->boot[0] != '\0' && strcmp(stamp->boot, clock->boot) == 0) {
+        if (__builtin_sub_overflow(now, stamp->epoch, &shows))
+            return false;
+    } else {
+        int64_t away;
+        if (__builtin_sub_overflow((int64_t)read_clock(CLOCK_REALTIME).tv_sec,
+                stamp->unix_seconds, &away) || away < 0)
+            away = 0;
+        shows = (int64_t)stamp->seconds + (away < AWAY_MAX ? away : AWAY_MAX);
+    }
+    if (shows < (int64_t)stamp->seconds || shows < (int64_t)CLOCK_FIRST ||
+        shows > RESUMED_MAX)
+        return false;
+    clock->epoch = now - shows;
+    return true;
 }
 
 uint32_t

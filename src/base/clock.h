@@ -10,18 +10,39 @@
 #ifndef LARDER_BASE_CLOCK_H
 #define LARDER_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
 /* What clock_seconds() shows at start. */
 #define CLOCK_FIRST 2u
 
+/* Room for the name that the kernel gives to the time from one boot to the next. */
+#define CLOCK_BOOT_MAX 40
+
 struct clock {
     int64_t epoch; /* CLOCK_BOOTTIME second that is second 0 of this clock */
+    char boot[CLOCK_BOOT_MAX]; /* which boot that is; empty: not known */
 };
 
 /* Starts the clock: now is CLOCK_FIRST. */
 void clock_start(struct clock *clock);
+
+/* A clock as it stands, for another process to go on with. */
+struct clock_stamp {
+    char boot[CLOCK_BOOT_MAX];
+    int64_t epoch;
+    uint32_t seconds;     /* what it shows */
+    int64_t unix_seconds; /* what the wall clock shows */
+};
+void clock_stamp(const struct clock *clock, struct clock_stamp *stamp_out);
+
+/*
+ * Sets a started clock to what the stamped one would show now: the time between counts.
+ * After a reboot only the wall clock can tell how long that was; if that has been set back,
+ * no time has passed. False: the stamp makes no sense, and the clock is as it was.
+ */
+bool clock_resume(struct clock *clock, const struct clock_stamp *stamp);
 
 /* Seconds now. A system call without a kernel entry; call once per turn, not per item. */
 uint32_t clock_seconds(const struct clock *clock);

@@ -116,8 +116,9 @@ check_features(const struct options *o)
             "threads (%d)", o->napi_ids, o->threads);
     if (o->tls && !OPTIONS_TLS)
         return refuse("This server is not built with TLS: -Z, --enable-ssl");
-    if (o->memory_file != NULL)
-        return refuse("This server is not built with restart: -e, --memory-file");
+    if (o->large_pages && (o->memory_file != NULL || o->handover != HANDOVER_OFF))
+        return refuse("-L, --enable-largepages: its memory can't be kept over a restart by "
+            "-e or -o handover");
     if (o->napi_ids != 0)
         return refuse("This server is not built with NAPI IDs: -N, --napi-ids");
     return OPTIONS_GO_ON;

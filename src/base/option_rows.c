@@ -103,7 +103,7 @@ const struct option_row option_rows[] = {
         "take all item memory at the start, on large pages"),
     FLAG('k', "lock-memory", lock_memory, true, "lock all memory (mlockall)"),
     TEXT('e', "memory-file", memory_file, "path",
-        "keep items in a file over a restart (not built into this program)"),
+        "keep items in this file, best on tmpfs, over a restart"),
 
     GROUP("Work"),
     INT('t', "threads", threads, 1, 4096, "Number of threads must be greater than 0",
@@ -215,6 +215,12 @@ const struct option_row option_words[] = {
     OTHER(0, "http_name", option_set_http_name, "name",
         "a name of this machine under which HTTP is asked for, besides localhost, its "
         "host name and addresses; may be repeated"),
+
+    GROUP("Words of -o: restarting"),
+    OTHER(0, "handover", option_set_handover, "word",
+        "who gets the cache, the listening sockets and the clients: nobody (off), on SIGTERM "
+        "the service manager for the next start (manager), on SIGUSR2 the same program, "
+        "started anew (process)"),
 
     GROUP("Words of -o: confinement"),
     OTHER(0, "sandbox", option_set_sandbox, "word",

@@ -154,6 +154,23 @@ option_set_eviction(struct options *options, const struct option_row *row, const
 }
 
 int
+option_set_handover(struct options *options, const struct option_row *row, const char *text)
+{
+    (void)row;
+    if (strcmp(text, "off") == 0)
+        options->handover = HANDOVER_OFF;
+    else if (strcmp(text, "manager") == 0)
+        options->handover = HANDOVER_MANAGER;
+    else if (strcmp(text, "process") == 0)
+        options->handover = HANDOVER_PROCESS;
+    else {
+        fprintf(stderr, "-o handover: must be off, manager or process, not \"%s\"\n", text);
+        return OPTIONS_BAD_USAGE;
+    }
+    return OPTIONS_GO_ON;
+}
+
+int
 option_set_item_size(struct options *options, const struct option_row *row,
     const char *text)
 {

@@ -61,6 +61,10 @@ show_other(const struct options *options, const struct option_row *row, char *to
         snprintf(to, size, "%llu", (unsigned long long)options->memory_total >> 20);
     } else if (row->set == option_set_eviction) {
         snprintf(to, size, "%s", options->evict_lru ? "lru" : "segmented");
+    } else if (row->set == option_set_handover) {
+        static const char *const words[] = { [HANDOVER_OFF] = "off",
+            [HANDOVER_MANAGER] = "manager", [HANDOVER_PROCESS] = "process" };
+        snprintf(to, size, "%s", words[options->handover]);
     } else if (row->set == option_set_item_size) {
         snprintf(to, size, "%llu", (unsigned long long)options->item_size_max);
     } else if (row->set == option_set_protocol) {

@@ -207,8 +207,6 @@ look_ahead(int argc, char **argv, const char *letters, const struct option *long
 static int
 name_config_file(struct options *options, const char *path)
 {
-    if (options->directory == NULL)
-        options->directory = getcwd(NULL, 0);
     int len = *path == '/' || options->directory == NULL
         ? asprintf(&options->config_file, "%s", path)
         : asprintf(&options->config_file, "%s/%s", options->directory, path);
@@ -282,6 +280,8 @@ options_parse(struct options *options, int argc, char **argv)
     struct outline outline = look_ahead(argc, argv, letters, long_options);
     options->argc = argc;
     options->argv = argv;
+    if (options->directory == NULL)
+        options->directory = getcwd(NULL, 0);
     int status = read_config_file(options, &outline);
     if (status == OPTIONS_GO_ON)
         status = read_arguments(options, argc, argv, letters, long_options);

@@ -19,6 +19,10 @@ enum protocol_choice { PROTOCOL_AUTO, PROTOCOL_ASCII, PROTOCOL_BINARY };
  * to the kernel's audit log; refused; the end of the process. */
 enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ON, SANDBOX_STRICT };
 
+/* Who gets the cache and the clients when this server makes room for another: nobody, the
+ * service manager, or the process that is started then. */
+enum handover_choice { HANDOVER_OFF, HANDOVER_MANAGER, HANDOVER_PROCESS };
+
 struct options {
     int port;             /* -p; 0: no TCP listener, -1: any free port */
     int udp_port;         /* -U; 0: off, -1: any free port */
@@ -102,12 +106,13 @@ struct options {
     uint32_t latency_sample; /* time one turn in so many; 0: none */
     uint32_t hotkeys_sample; /* look for hot keys in one turn in so many; 0: in none */
     enum sandbox_mode sandbox;
+    enum handover_choice handover;
     bool relaxed_privileges;
     uint32_t sock_cookie_id;
     char *http;           /* where the HTTP endpoint listens; NULL: nowhere */
     char *http_names;     /* its names, joined by commas; NULL: no more than it knows */
     char *config_file;    /* --config, absolute; NULL: none */
-    char *directory;      /* absolute; what a relative --config begins at */
+    char *directory;      /* absolute; where the program was started */
     bool check_config;    /* --check-config: print the settings and end */
     int argc;             /* as options_parse() had them; borrowed */
     char **argv;

@@ -62,7 +62,8 @@ extern const struct command commands[];
 #define COMMAND_LOAD     8u
 #define COMMAND_WATCH    16u
 #define COMMAND_TOP      32u
-#define COMMAND_ALL      63u
+#define COMMAND_UPGRADE  64u
+#define COMMAND_ALL      127u
 
 /* -1: go on with `args_out`, which borrows from argv and the environment. Otherwise a
  * status to exit with; everything is said. */

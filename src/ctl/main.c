@@ -8,6 +8,7 @@
 #include "ctl/ping.h"
 #include "ctl/stats.h"
 #include "ctl/top.h"
+#include "ctl/upgrade.h"
 #include "ctl/watch.h"
 
 const struct command commands[] = {
@@ -23,6 +24,8 @@ const struct command commands[] = {
         "what dump wrote, from stdin or FILE" },
     { "watch", "[STREAM...]", COMMAND_WATCH, -1, false, watch_run,
         "events: fetchers, mutations, evictions, ..." },
+    { "upgrade", "", COMMAND_UPGRADE, 0, true, upgrade_run,
+        "start the server on this machine anew, with cache and clients" },
     { "ping", "", COMMAND_PING, 0, true, ping_run, "does it answer, and how fast?" },
     { "version", "", COMMAND_STATS, 0, true, ping_run_version,
         "version of the server" },

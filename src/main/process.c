@@ -170,7 +170,7 @@ warn_of_other(const char *path)
 }
 
 void
-process_write_pid(const struct options *options)
+process_write_pid(const struct options *options, bool taking_over)
 {
     const char *path = options->pid_file;
     char *temporary;
@@ -178,7 +178,8 @@ process_write_pid(const struct options *options)
 
     if (path == NULL || asprintf(&temporary, "%s.tmp", path) < 0)
         return;
-    warn_of_other(path);
+    if (!taking_over)
+        warn_of_other(path);
     file = fopen(temporary, "we");
     if (file == NULL) {
         fprintf(stderr, "Could not open the pid file %s for writing: %s\n", temporary,

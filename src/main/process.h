@@ -8,6 +8,8 @@
 #ifndef LARDER_MAIN_PROCESS_H
 #define LARDER_MAIN_PROCESS_H
 
+#include <stdbool.h>
+
 #include "base/options.h"
 
 /* Statuses that memcached exits with, as in <sysexits.h>. */
@@ -15,6 +17,8 @@
 #define STATUS_USAGE   64
 #define STATUS_NO_USER 67
 #define STATUS_OS      71
+/* Ours, after SIGUSR2 under a service manager: start it again. */
+#define STATUS_RESTART 75
 
 /* -r: raises the limit on core dumps as far as it goes. */
 int process_allow_cores(const struct options *options);
@@ -27,8 +31,9 @@ int process_become_user(const struct options *options);
 int process_detach(const struct options *options);
 /* -k. Failure is a warning. */
 void process_lock_memory(const struct options *options);
-/* -P. Failure is a message. */
-void process_write_pid(const struct options *options);
+/* -P. Failure is a message. `taking_over`: the process whose number is there is about to
+ * end. */
+void process_write_pid(const struct options *options, bool taking_over);
 /* Removes it again, if the process was detached. */
 void process_remove_pid(const struct options *options);
 

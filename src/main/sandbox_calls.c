@@ -59,7 +59,7 @@ static const char *const serving[] = {
     "ppoll", "pselect6", "restart_syscall", "select", "signalfd4", "timerfd_create",
     "timerfd_gettime", "timerfd_settime",
     /* Memory; mapping it: below. */
-    "brk", "fallocate", "madvise", "membarrier", "mincore", "mlock", "mlock2", "mremap",
+    "brk", "fallocate", "fdatasync", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mremap",
     "msync", "munlock", "munmap",
     /* What is open, or is asked of it. */
     "dup", "fstat", "ftruncate", "lseek", "newfstatat", "pread64", "pwrite64", "statx",
@@ -159,8 +159,9 @@ allow_descriptors(struct filter *filter)
     allow_if(filter, "ioctl", 1, INT32, FIONBIO);
     allow_if(filter, "ioctl", 1, INT32, FIONREAD);
     allow_if(filter, "ioctl", 1, INT32, TCGETS); /* stdio asks what stderr is */
-    /* The service manager is told of the end. */
+    /* The service manager is told of the end, the next server is asked to start. */
     allow_if(filter, "socket", 0, INT32, AF_UNIX);
+    allow_if(filter, "socketpair", 0, INT32, AF_UNIX);
 }
 
 /* Threads, not processes. clone3() hides its flags behind a pointer: glibc falls back to

@@ -30,11 +30,15 @@
 #include "cmd/session.h"
 #include "main/auth.h"
 #include "main/endpoint.h"
+#include "main/handover.h"
 #include "main/heartbeat.h"
+#include "main/memory.h"
 #include "main/notify.h"
+#include "main/predecessor.h"
 #include "main/process.h"
 #include "main/reload.h"
 #include "main/sandbox.h"
+#include "main/successor.h"
 #include "main/upkeep.h"
 #include "net/net.h"
 #include "net/tls.h"
@@ -52,9 +56,22 @@
 /* -o hashpower counts memcached's buckets of 8 bytes; ours have 64. */
 #define HASH_POWER_LESS 3
 
+/* How it ends. */
+enum ending {
+    END_STOP,    /* clients are sent away */
+    END_MANAGER, /* all goes to the service manager, which starts the next server */
+    END_PROCESS, /* all goes to the next server, which is ready */
+};
+
 struct server {
     struct options *options;
+    struct predecessor predecessor;
+    struct successor successor;
+    enum ending ending;
+    bool served;  /* threads have been started */
+    bool restart; /* the manager is to start the next server by itself */
     struct clock clock;
+    struct memory memory;
     struct store *store;
     struct upkeep *upkeep;
     struct admin *admin;
@@ -237,6 +254,32 @@ reload(struct server *server)
 }
 
 static void
+end(struct server *server, enum ending ending)
+{
+    server->ending = ending;
+    event_base_loopbreak(server->base);
+}
+
+static void
+on_successor(void *context)
+{
+    end(context, END_PROCESS);
+}
+
+/* Another server is to take the place of this one, which the service manager or nobody has
+ * started yet. */
+static void
+make_way(struct server *server)
+{
+    if (server->options->handover == HANDOVER_MANAGER) {
+        server->restart = true;
+        end(server, END_MANAGER);
+    } else {
+        successor_call(&server->successor, server->base, on_successor, server);
+    }
+}
+
+static void
 on_signal(evutil_socket_t fd, short what, void *context)
 {
     struct server *server = context;
@@ -249,6 +292,9 @@ on_signal(evutil_socket_t fd, short what, void *context)
     case SIGHUP:
         reload(server);
         return;
+    case SIGUSR2:
+        make_way(server);
+        return;
     case SIGUSR1:
         log_line(LOG_ALWAYS, "Gracefully stopping");
         break;
@@ -256,7 +302,9 @@ on_signal(evutil_socket_t fd, short what, void *context)
         log_line(LOG_NOTICE, "Exiting normally");
         break;
     }
-    event_base_loopbreak(server->base);
+    /* Whether the manager wants to start it again it does not say. */
+    bool kept = info.ssi_signo == SIGTERM && server->options->handover == HANDOVER_MANAGER;
+    end(server, kept ? END_MANAGER : END_STOP);
 }
 
 /* The key may belong to root, so this comes before the change of user. */
@@ -284,6 +332,7 @@ block_signals(struct server *server)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
         (server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0) {
         perror("failed to prepare signals");
@@ -307,10 +356,12 @@ set_up_process(struct server *server)
         (status = process_allow_cores(options)) != 0 ||
         (status = process_allow_files(options, reserve)) != 0 ||
         (status = process_become_user(options)) != 0 ||
-        (status = auth_open(options, &server->auth)) != 0 ||
-        (status = process_detach(options)) != 0)
+        (status = auth_open(options, &server->auth)) != 0)
         return status;
-    return 0;
+    /* Who is started by a server in the background is there already. */
+    if (server->predecessor.socket < 0 && (status = process_detach(options)) != 0)
+        return status;
+    return successor_prepare(&server->successor, options);
 }
 
 static uint32_t
@@ -366,19 +417,17 @@ make_store(struct server *server)
         .no_cas = !options->cas,
         .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
     };
-    const char *why = "";
 
     if (getrandom(wanted.hash_key, sizeof wanted.hash_key, 0) !=
         (ssize_t)sizeof wanted.hash_key) {
         perror("getrandom");
         return STATUS_OS;
     }
-    server->store = store_create(&wanted, &why);
-    if (server->store == NULL) {
-        fprintf(stderr, "failed to prepare %llu MiB of item memory: %s: %s\n",
-            (unsigned long long)options->memory_max >> 20, why, strerror(errno));
-        return STATUS_FAILURE;
-    }
+    int status = memory_open(
+        &server->memory, &wanted, options, &server->predecessor, &server->clock);
+    if (status != 0)
+        return status;
+    server->store = server->memory.store;
     store_sweep_enable(server->store, options->lru_crawler);
     if (bound_open(&server->bound, options->memory_total, options->memory_max) != 0) {
         perror("--memory-total: /proc/self/statm");
@@ -410,6 +459,7 @@ make_service(struct server *server)
         .refresh_certs = refresh_certs,
         .verbosity = set_verbosity,
         .shutdown = ask_shutdown,
+        .takeovers = server->memory.note.takeovers,
     };
 
     server->journal = journal_create(options->worker_logbuf_size);
@@ -435,12 +485,31 @@ make_service(struct server *server)
         .hotkeys_sample = options->hotkeys_sample,
     };
     server->context_ready = server->admin != NULL && cmd_init(&server->context);
+    if (server->context_ready)
+        cmd_resume(&server->context, &server->memory.note.counts, NULL);
     if (!server->context_ready) {
         fprintf(stderr, "out of memory\n");
         return STATUS_FAILURE;
     }
     cmd_service(&server->service);
     return 0;
+}
+
+static void
+take_socket(void *net, int fd, const void *bytes, size_t len)
+{
+    if (!net_take(net, fd, bytes, len))
+        log_line(LOG_NOTICE, "handover: a socket of which too little is known was closed");
+}
+
+static void
+tell_takeover(const struct server *server, size_t sockets)
+{
+    struct store_totals totals;
+
+    store_totals(server->store, &totals);
+    log_line(LOG_NOTICE, "took over %llu items and %zu sockets",
+        (unsigned long long)totals.items, sockets);
 }
 
 static int
@@ -462,15 +531,25 @@ make_net(struct server *server)
         .base = server->base,
         .journal = server->journal,
         .tls = server->tls,
+        .activated = server->predecessor.activated,
+        .nactivated = server->predecessor.nactivated,
+        .totals_before = &server->memory.note.totals,
     };
     server->net = net_create(&parts);
     if (server->net == NULL) {
         fprintf(stderr, "failed to prepare the workers: %s\n", strerror(errno));
         return STATUS_FAILURE;
     }
+    size_t taken =
+        handover_open(&server->predecessor.baggage, take_socket, server->net);
+    /* Where nothing of use has come, what the manager keeps is not to be in our way. */
+    if (taken == 0)
+        predecessor_done(&server->predecessor);
     int status = net_listen(server->net);
     if (status != 0)
         return status;
+    if (server->memory.taken_over)
+        tell_takeover(server, taken);
     return endpoint_open(
         &server->endpoint, server->options, server->admin, server->net);
 }
@@ -502,6 +581,7 @@ confine(struct server *server)
 static int
 start_threads(struct server *server)
 {
+    server->served = true;
     int status = server->auth == NULL ? 0 : auth_start_threads(server->auth);
     if (status != 0)
         return status;
@@ -532,6 +612,80 @@ start_threads(struct server *server)
     return 0;
 }
 
+/* ---- The end -------------------------------------------------------------------------- */
+
+/* What goes with the store. Nobody counts any more. */
+static void
+take_note(struct server *server, struct note *note)
+{
+    struct net_figures net;
+
+    *note = (struct note){ .takeovers = server->memory.note.takeovers };
+    clock_stamp(&server->clock, &note->stamp);
+    tell_counts(server, &note->counts);
+    net_figures(server->net, &net);
+    note->totals = (struct net_totals){ .total = net.total, .rejected = net.rejected,
+        .pauses = net.listen_disabled, .paused_us = net.listen_disabled_us };
+}
+
+/* Everything that runs in the store ends, and the store goes into its file. */
+static int
+leave_memory(struct server *server, int *fd_out)
+{
+    struct note note;
+
+    take_note(server, &note);
+    upkeep_stop(server->upkeep);
+    server->upkeep = NULL;
+    return memory_leave(server->store, &note, server->options, fd_out);
+}
+
+/* Ends, and what was served here is served elsewhere. */
+static void
+hand_over(struct server *server)
+{
+    struct baggage baggage = { .bags = NULL };
+    struct handover handover = { .baggage = &baggage };
+    int fd, error;
+
+    endpoint_close(&server->endpoint);
+    heartbeat_stop(&server->heartbeat);
+    net_leave(server->net, handover_put, &handover);
+    if (leave_memory(server, &fd) == 0)
+        (void)baggage_put(&baggage, HANDOVER_STORE, fd);
+    error = handover_close(&handover);
+    if (error == 0)
+        error = server->ending == END_MANAGER
+            ? notify_keep(&baggage)
+            : successor_give(&server->successor, &baggage);
+    if (error != 0)
+        log_line(LOG_ALWAYS, "handover: %s", strerror(-error));
+    baggage_fini(&baggage);
+}
+
+/* Ends, and sends the clients away. */
+static void
+stop(struct server *server)
+{
+    int fd;
+
+    net_stop(server->net);
+    if (server->options->memory_file != NULL && leave_memory(server, &fd) == 0)
+        close(fd);
+}
+
+/* The start has failed: what was taken over is left as it was found, for the next. */
+static void
+give_back(struct server *server)
+{
+    struct note *note = &server->memory.note;
+    int fd;
+
+    note->takeovers--;
+    if (memory_leave(server->store, note, server->options, &fd) == 0)
+        close(fd);
+}
+
 static void
 tear_down(struct server *server)
 {
@@ -557,8 +711,12 @@ tear_down(struct server *server)
         admin_destroy(server->admin);
     if (server->journal != NULL)
         journal_destroy(server->journal);
+    if (server->memory.taken_over && !server->served)
+        give_back(server);
     if (server->store != NULL)
         store_destroy(server->store);
+    successor_fini(&server->successor);
+    predecessor_close(&server->predecessor);
     bound_close(&server->bound);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
@@ -567,13 +725,19 @@ tear_down(struct server *server)
 int
 serve(struct options *options)
 {
-    struct server server = { .options = options, .signal_fd = -1, .bound = { .fd = -1 } };
-    int status;
+    struct server server = { .options = options, .signal_fd = -1, .bound = { .fd = -1 },
+        .successor = { .launcher = -1, .link = -1 } };
+    int status = STATUS_OS;
 
     reload_init(&server.reload, options);
-    if ((status = block_signals(&server)) != 0 ||
+    if (!predecessor_find(&server.predecessor) ||
+        (status = block_signals(&server)) != 0 ||
         (status = set_up_process(&server)) != 0)
         goto out;
+    int error = predecessor_receive(&server.predecessor);
+    if (error != 0)
+        log_line(LOG_ALWAYS, "handover: the server before gave nothing: %s",
+            strerror(-error));
     clock_start(&server.clock);
     if ((status = make_store(&server)) != 0)
         goto out;
@@ -582,11 +746,12 @@ serve(struct options *options)
     process_lock_memory(options);
     if ((status = make_service(&server)) != 0 || (status = make_net(&server)) != 0)
         goto out;
-    process_write_pid(options);
+    process_write_pid(options, server.predecessor.socket >= 0);
     if ((status = confine(&server)) != 0 || (status = start_threads(&server)) != 0) {
         process_remove_pid(options);
         goto out;
     }
+    predecessor_done(&server.predecessor);
     log_line(LOG_NOTICE, "%s %s serves, port %d, %d workers", PACKAGE_NAME,
         OPTIONS_VERSION, net_port(server.net), options->threads);
     notify_manager("READY=1");
@@ -594,8 +759,14 @@ serve(struct options *options)
     event_base_dispatch(server.base);
 
     notify_manager("STOPPING=1");
-    net_stop(server.net);
-    process_remove_pid(options);
+    if (server.ending == END_STOP)
+        stop(&server);
+    else
+        hand_over(&server);
+    if (server.ending != END_PROCESS)
+        process_remove_pid(options);
+    if (server.restart)
+        status = STATUS_RESTART;
 out:
     tear_down(&server);
     return status;

@@ -124,7 +124,8 @@ on_deadline(evutil_socket_t fd, short what, void *context)
 void
 leave_conns(struct worker *worker)
 {
-    const struct timeval time = { .tv_usec = NET_LEAVE_MS * 1000 };
+    const struct timeval time = { .tv_sec = NET_LEAVE_MS / 1000,
+        .tv_usec = NET_LEAVE_MS % 1000 * 1000 };
     struct event timer;
     bool over = false;
 

@@ -89,7 +89,7 @@ typedef void (*net_parcel_fn)(void *context, int fd, const void *bytes, size_t l
  * have ended when `fn` is called, by this thread.
  */
 void net_leave(struct net *net, net_parcel_fn fn, void *context);
-#define NET_LEAVE_MS 250u
+#define NET_LEAVE_MS 1000u
 
 /*
  * Before net_listen(): a parcel of another process. Takes `fd` in any case. net_listen() uses

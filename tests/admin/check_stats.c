@@ -60,7 +60,7 @@ START_TEST(general_statistics_have_memcacheds_names_in_its_order)
     ck_assert_int_eq(strncmp(names, GENERAL, sizeof GENERAL - 1), 0);
     ck_assert_str_eq(
         names + sizeof GENERAL - 1, "partial_kicks ghost_hits ghost_bytes "
-        "probation_bytes counter_bytes counter_limit upload_bytes pinned_bytes ");
+        "probation_bytes counter_bytes counter_limit takeovers upload_bytes pinned_bytes ");
     ck_assert_str_eq(fixture.reply + fixture.reply_len - 5, "END\r\n");
     free(names);
     fixture_close(&fixture);
@@ -313,7 +313,8 @@ static const char SETTINGS[] =
     "idle_timeout watcher_logbuf_size worker_logbuf_size read_buf_mem_limit track_sizes "
     "inline_ascii_response drop_privileges " TLS_SETTINGS "num_napi_ids memory_file "
     "client_flags_size partial_timeout latency_sample hotkeys_sample sandbox "
-    "sandbox_layers udp_amplification eviction object_bias counter_reserve memory_total ";
+    "sandbox_layers udp_amplification eviction object_bias counter_reserve memory_total "
+    "handover ";
 
 START_TEST(settings_have_memcacheds_names_in_its_order)
 {

@@ -4,6 +4,7 @@
  * with no number that wraps around, and the clock itself never runs backwards.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -124,6 +125,65 @@ START_TEST(absolute_times_count_from_the_wall_clock)
 }
 END_TEST
 
+START_TEST(a_clock_goes_on_in_another_process)
+{
+    struct clock clock, other;
+    struct clock_stamp stamp;
+
+    clock_start(&clock);
+    clock.epoch -= 5000;
+    clock_stamp(&clock, &stamp);
+    clock_start(&other);
+    ck_assert(clock_resume(&other, &stamp));
+    expect_near(clock_seconds(&clock), (int64_t)clock_seconds(&other));
+}
+END_TEST
+
+/* After a reboot only the wall clock knows how long it took. */
+START_TEST(a_clock_goes_on_after_a_reboot)
+{
+    struct clock clock, other;
+    struct clock_stamp stamp;
+
+    clock_start(&clock);
+    clock.epoch -= 5000;
+    clock_stamp(&clock, &stamp);
+    snprintf(stamp.boot, sizeof stamp.boot, "another");
+    stamp.unix_seconds -= 300;
+    clock_start(&other);
+    ck_assert(clock_resume(&other, &stamp));
+    expect_near(clock_seconds(&other), (int64_t)stamp.seconds + 301);
+    stamp.unix_seconds += 4000; /* the wall clock was set back */
+    clock_start(&other);
+    ck_assert(clock_resume(&other, &stamp));
+    expect_near(clock_seconds(&other), (int64_t)stamp.seconds + 1);
+}
+END_TEST
+
+START_TEST(a_stamp_that_makes_no_sense_changes_nothing)
+{
+    static const int64_t EPOCHS[] = { INT64_MAX, INT64_MIN, INT64_C(1) << 40,
+        -(INT64_C(1) << 33) };
+    struct clock clock, before;
+    struct clock_stamp stamp;
+
+    clock_start(&clock);
+    before = clock;
+    clock_stamp(&clock, &stamp);
+    stamp.epoch = EPOCHS[_i];
+    if (clock.boot[0] != '\0')
+        ck_assert(!clock_resume(&clock, &stamp));
+    snprintf(stamp.boot, sizeof stamp.boot, "another");
+    stamp.seconds = UINT32_MAX;
+    ck_assert(!clock_resume(&clock, &stamp));
+    stamp.seconds = 5;
+    stamp.unix_seconds = INT64_MIN;
+    ck_assert(clock_resume(&clock, &stamp)); /* no time has passed */
+    clock = before;
+    ck_assert_int_eq(clock.epoch, before.epoch);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -139,6 +199,9 @@ main(void)
     tcase_add_loop_test(tc, expiry_numbers_become_seconds, 0,
         sizeof RELATIVE / sizeof RELATIVE[0]);
     tcase_add_test(tc, absolute_times_count_from_the_wall_clock);
+    tcase_add_test(tc, a_clock_goes_on_in_another_process);
+    tcase_add_test(tc, a_clock_goes_on_after_a_reboot);
+    tcase_add_loop_test(tc, a_stamp_that_makes_no_sense_changes_nothing, 0, 4);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

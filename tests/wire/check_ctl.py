@@ -339,7 +339,7 @@ class CommandLine(Case):
     def test_help_names_every_command_and_the_statuses(self):
         text = self.ctl("--help").text()
         for word in ["top", "stats", "items", "slabs", "settings", "dump", "load", "watch",
-                     "ping", "version", "--server", "LARDER_SERVER", "Exit status"]:
+                     "upgrade", "ping", "version", "--server", "LARDER_SERVER", "Exit status"]:
             self.assertIn(word, text)
         self.assertTrue(all(len(line) <= 90 for line in text.splitlines()))
         self.assertRegex(self.ctl("--version").text(), r"\Alarderctl \d")
@@ -356,7 +356,7 @@ class CommandLine(Case):
             "Environment:")[0]))
         commands = re.findall(r"^  ([a-z]+) ", text.split("Options:")[0], re.M)
         self.assertGreater(len(options), 20)
-        self.assertEqual(len(commands), 10)
+        self.assertEqual(len(commands), 11)
         manual = self.source("doc", "larderctl.1").replace("\\-", "-")
         for name in ["larderctl", "_larderctl"]:
             completion = self.source("scripts", "completion", name)
@@ -384,7 +384,7 @@ class CommandLine(Case):
         self.write("file.dump", b"")
         self.assertEqual(self.complete("st"), {"stats"})
         self.assertEqual(self.complete("--server", "top", "--json", "st"), {"stats"})
-        self.assertEqual(len(self.complete("")), 10)
+        self.assertEqual(len(self.complete("")), 11)
         self.assertEqual(self.complete("--tls-c"), {"--tls-ca", "--tls-cert"})
         self.assertIn("hotkeys", self.complete("stats", ""))
         self.assertEqual(self.complete("--json", "stats", "hot"), {"hotkeys"})
