@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	scripts/bench.d/loadgen.h \
 	scripts/bench.d/memory.py \
 	scripts/bench.d/requests.c \
+	scripts/bench.d/restart.py \
 	scripts/bench.d/store.py \
 	scripts/bench.d/tail.py \
 	scripts/bench.d/throughput.py \
@@ -57,6 +58,7 @@ EXTRA_DIST += \
 	doc/meta.md \
 	doc/reliability.md \
 	doc/operations.md \
+	doc/restart.md \
 	doc/scaling.md \
 	doc/statistics.md
 TESTS += scripts/check-layers
