@@ -185,7 +185,7 @@ wire_tests = \
 	tests/wire/check_udp.py \
 	tests/wire/check_faults.py \
 	tests/clients/check_binary_clients.py \
-	tests/clients/check_django.py \
+	tests/clients/check_django.py tests/clients/check_django_restart.py \
 	tests/clients/check_guide.py \
 	tests/clients/check_libmemcached.sh \
 	tests/clients/check_memcache.py \
