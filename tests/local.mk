@@ -255,7 +255,8 @@ tests/support/faults_io.so: tests/support/faults.c
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
 if HAVE_CHECK
 STORE_TESTS = tests/store/check_arith tests/store/check_chain tests/store/check_evict \
-	tests/store/check_growth tests/store/check_leave tests/store/check_meta \
+	tests/store/check_flush tests/store/check_growth tests/store/check_leave \
+	tests/store/check_meta \
 	tests/store/check_model \
 	tests/store/check_policy tests/store/check_slab tests/store/check_sweep \
 	tests/store/check_table tests/store/check_threads tests/store/check_walk
@@ -271,6 +272,9 @@ tests_store_check_chain_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_evict_SOURCES = tests/store/check_evict.c tests/store/store_kit.h
 tests_store_check_evict_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_evict_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_flush_SOURCES = tests/store/check_flush.c tests/store/store_kit.h
+tests_store_check_flush_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_flush_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_growth_SOURCES = tests/store/check_growth.c tests/store/store_kit.h
 tests_store_check_growth_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_growth_LDADD = $(LIBS_STORE) $(CHECK_LIBS)

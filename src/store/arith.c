@@ -52,7 +52,7 @@ apply(const struct store_arith *arith, uint64_t number)
 
 /* Writes the digits over the old ones, blanks behind them; the length stays. */
 static void
-write_in_place(struct store *store, struct table_spot *spot, struct slice digits,
+write_in_place(struct table_spot *spot, uint64_t seq, struct slice digits,
     struct store_summed *summed)
 {
     struct item *item = spot->item;
@@ -70,8 +70,8 @@ write_in_place(struct store *store, struct table_spot *spot, struct slice digits
         to += part;
         rest -= part;
     }
-    summed->cas = next_cas(store);
-    item_set_cas(item, summed->cas);
+    summed->cas = seq;
+    item_set_cas(item, seq);
     table_change_end(spot->bucket);
 }
 
@@ -91,31 +91,43 @@ count_as_counter(struct store_thread *thread, struct item *item)
     gauge_add(thread, item, item_info(item));
 }
 
+/* What the item's number is to become. */
 static enum store_result
-arith_found(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    const struct store_arith *arith, uint32_t now, struct store_summed *summed,
-    struct item **dead)
+arith_sum(struct store_thread *thread, const struct item *item,
+    const struct store_arith *arith, uint64_t *sum_out)
 {
-    struct item *item = spot->item;
     uint32_t info = item_info(item), len = item_value_len(item);
-    char digits[NUM_U64_MAX];
-    struct slice text;
-    enum store_result result = STORE_OK;
+    uint64_t number;
 
     if (len == 0 || (info & INFO_LARGE))
         return STORE_NOT_A_NUMBER;
     if (arith->compare && item_cas(item) != arith->cas_expected)
         return STORE_EXISTS;
-    racy_read(thread->value, (char *)item + item_value_at(info), len);
-    if (!parse_value(slice_of(thread->value, len), &summed->number))
+    racy_read(thread->value, (const char *)item + item_value_at(info), len);
+    if (!parse_value(slice_of(thread->value, len), &number))
         return STORE_NOT_A_NUMBER;
-    summed->number = apply(arith, summed->number);
+    *sum_out = apply(arith, number);
+    return STORE_OK;
+}
+
+/* Gives the item of the spot summed->number. */
+static enum store_result
+arith_put(struct store *store, struct store_thread *thread, struct table_spot *spot,
+    const struct store_arith *arith, uint64_t seq, uint32_t now,
+    struct store_summed *summed, struct item **dead)
+{
+    struct item *item = spot->item;
+    uint32_t info = item_info(item);
+    char digits[NUM_U64_MAX];
+    struct slice text;
+    enum store_result result = STORE_OK;
+
     text = slice_of(digits, (size_t)(num_put(digits, summed->number) - digits));
     /* An explicit unique needs room in the item (INFO_HAS_SEQ), so it takes the long way. */
-    if (text.len <= len && !arith->cas_given && !(info & INFO_HAS_SEQ))
-        write_in_place(store, spot, text, summed);
+    if (text.len <= item_value_len(item) && !arith->cas_given && !(info & INFO_HAS_SEQ))
+        write_in_place(spot, seq, text, summed);
     else
-        result = put_digits(store, thread, spot, arith, text, now, summed, dead);
+        result = put_digits(store, thread, spot, arith, seq, text, now, summed, dead);
     if (result != STORE_OK)
         return result;
     item = spot->item;
@@ -131,23 +143,39 @@ arith_found(struct store *store, struct store_thread *thread, struct table_spot 
     return STORE_OK;
 }
 
+static enum store_result
+arith_locked(struct store *store, struct store_thread *thread,
+    const struct store_arith *arith, uint32_t now, struct store_summed *summed,
+    struct item **dead)
+{
+    struct table_spot spot = table_find(&store->table, arith->hash, arith->key);
+    uint64_t seq;
+
+    if (spot.item != NULL && item_live(store, spot.item, item_info(spot.item), now)) {
+        enum store_result result = arith_sum(thread, spot.item, arith, &summed->number);
+
+        if (result != STORE_OK)
+            return result;
+        if (seq_draw(store, spot.item, &seq))
+            return arith_put(store, thread, &spot, arith, seq, now, summed, dead);
+    }
+    if (!arith->vivify)
+        return STORE_MISS;
+    return put_initial(store, thread, &spot, arith, now, summed, dead);
+}
+
 enum store_result
 store_arith(struct store *store, struct store_thread *thread,
     const struct store_arith *arith, uint32_t now, struct store_summed *summed)
 {
     struct lock *stripe = table_stripe(&store->table, arith->hash);
-    struct table_spot spot;
     struct item *dead = NULL;
-    enum store_result result = STORE_MISS;
+    enum store_result result;
 
     *summed = (struct store_summed){ .number = 0 };
     flush_if_due(store, now);
     lock_take(stripe);
-    spot = table_find(&store->table, arith->hash, arith->key);
-    if (spot.item != NULL && item_live(store, spot.item, item_info(spot.item), now))
-        result = arith_found(store, thread, &spot, arith, now, summed, &dead);
-    else if (arith->vivify)
-        result = put_initial(store, thread, &spot, arith, now, summed, &dead);
+    result = arith_locked(store, thread, arith, now, summed, &dead);
     lock_give(stripe);
     if (dead != NULL)
         item_dispose(store, dead);

@@ -51,6 +51,9 @@ struct store_thread {
     char value[STORE_SMALL_MAX];
 };
 
+/* See flush.c: set in store.cas while a flush is under way. */
+#define FLUSHING (UINT64_C(1) << 63)
+
 struct store {
     /* Read by everyone, written hardly ever. */
     struct arena arena;
@@ -61,7 +64,7 @@ struct store {
     _Atomic uint32_t flushed_at; /* second of the last one */
     _Atomic uint32_t second;   /* about now: the last second store_maintain() was told */
 
-    /* Written by every store; a line of its own. */
+    /* The last sequence given, and FLUSHING. Written by every store; a line of its own. */
     _Atomic uint64_t cas __attribute__((aligned(64)));
 
     struct table table __attribute__((aligned(64)));
@@ -76,7 +79,7 @@ struct store {
     struct lock mover_lock;    /* one page is moved at a time */
     _Atomic uint64_t pages_moved, move_rescues;
 
-    struct lock flush_lock;    /* guards flushes; see store_flush() */
+    struct lock flush_lock;    /* guards flushes; see flush.c */
 
     /* The sweep; see sweep.c. */
     _Atomic bool sweep_enabled;
@@ -109,12 +112,6 @@ is_observed(const struct store_thread *thread)
 }
 
 static inline uint64_t
-next_cas(struct store *store)
-{
-    return atomic_fetch_add_explicit(&store->cas, 1, memory_order_relaxed) + 1;
-}
-
-static inline uint64_t
 item_ref(const struct store *store, const struct item *item)
 {
     return arena_ref(&store->arena, item);
@@ -126,20 +123,48 @@ item_at(const struct store *store, uint64_t ref)
     return arena_item(&store->arena, ref);
 }
 
-static inline uint64_t
-flush_horizon(const struct store *store)
+/* ---- flush.c ------------------------------------------------------------------------- */
+
+/* Does the pending flush unless another thread was faster. */
+void flush_due(struct store *store, uint32_t now);
+/* Returns when no flush is under way. */
+void flush_wait(struct store *store);
+/* The two halves of a flush: it counts from flush_end_locked() on. */
+uint64_t flush_begin_locked(struct store *store);
+void flush_end_locked(struct store *store, uint64_t horizon);
+/* Was it flushed since it was stored? Acquire: pairs with flush_end_locked(). */
+static inline bool
+item_flushed(const struct store *store, const struct item *item, uint32_t info)
 {
-    return atomic_load_explicit(&store->flushed, memory_order_relaxed);
+    return item_seq(item, info) <=
+        atomic_load_explicit(&store->flushed, memory_order_acquire);
 }
 
-/* write.c: does the pending flush unless another thread was faster. */
-void flush_due(struct store *store, uint32_t now);
+/* The next place in the order of what is stored. Acquire: pairs with flush_end_locked(). */
+static inline uint64_t
+next_cas(struct store *store)
+{
+    uint64_t seq = atomic_fetch_add_explicit(&store->cas, 1, memory_order_acquire) + 1;
+
+    if (__builtin_expect((seq & FLUSHING) != 0, 0))
+        flush_wait(store);
+    return seq & ~FLUSHING;
+}
+
+/* Draws the sequence of a write that has decided, under the stripe, that `live` is the key's
+ * item (NULL: there is none). False: it was flushed meanwhile, decide again. */
+static inline bool
+seq_draw(struct store *store, const struct item *live, uint64_t *seq_out)
+{
+    *seq_out = next_cas(store);
+    return live == NULL || !item_flushed(store, live, item_info(live));
+}
 
 /* Neither expired nor flushed? */
 static inline bool
 item_live(const struct store *store, const struct item *item, uint32_t info, uint32_t now)
 {
-    return !item_expired(item, now) && item_seq(item, info) > flush_horizon(store);
+    return !item_expired(item, now) && !item_flushed(store, item, info);
 }
 
 /* An item, and expired or flushed? */
@@ -285,6 +310,7 @@ void upload_end(struct store_upload *upload);
 struct put {
     struct slice key;
     uint64_t hash;
+    uint64_t seq;                /* from seq_draw() */
     uint32_t client_flags;
     uint32_t exptime;
     struct slice value;
@@ -309,11 +335,11 @@ bool put_is_counter(const struct put *put);
 void count_reclaimed(struct store *store, uint32_t info);
 
 /* A number takes the place of the spot's item: same flags and expiry, the same marks if it
- * is not longer. thread->value may be overwritten. The spot is found anew. STORE_OK or
- * STORE_NO_MEMORY. */
+ * is not longer. thread->value may be overwritten. `seq` is from seq_draw(). The spot is found
+ * anew. STORE_OK or STORE_NO_MEMORY. */
 enum store_result put_digits(struct store *store, struct store_thread *thread,
-    struct table_spot *spot, const struct store_arith *arith, struct slice digits,
-    uint32_t now, struct store_summed *summed, struct item **dead);
+    struct table_spot *spot, const struct store_arith *arith, uint64_t seq,
+    struct slice digits, uint32_t now, struct store_summed *summed, struct item **dead);
 /* The initial number of a counter that is not there. */
 enum store_result put_initial(struct store *store, struct store_thread *thread,
     struct table_spot *spot, const struct store_arith *arith, uint32_t now,

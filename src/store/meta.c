@@ -43,6 +43,7 @@ vivify(struct store *store, struct store_thread *thread, const struct store_visi
     if (spot.item == NULL || !item_live(store, spot.item, item_info(spot.item), now)) {
         if (spot.item != NULL)
             count_reclaimed(store, item_info(spot.item));
+        put.seq = next_cas(store);
         result = put_value(store, thread, &spot, &put, now, &written, &dead);
     }
     if (result == STORE_OK) {
@@ -124,11 +125,11 @@ store_visit(struct store *store, struct store_thread *thread,
 
 /* The item stays where it is; only its header changes. */
 static void
-mark_in_place(struct store *store, struct table_spot *spot, const struct store_mark *mark)
+mark_in_place(struct store *store, struct table_spot *spot, const struct store_mark *mark,
+    uint64_t seq)
 {
     struct item *item = spot->item;
     uint32_t info = item_info(item);
-    uint64_t seq = next_cas(store);
 
     table_change_begin(spot->bucket);
     item_set_cas(item, mark->cas_given ? mark->cas_new : seq);
@@ -162,12 +163,12 @@ take_value(struct store *store, struct store_thread *thread, struct item *item,
  * chosen by a client. */
 static enum store_result
 mark_anew(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    const struct store_mark *mark, uint32_t now, struct item **dead)
+    const struct store_mark *mark, uint64_t seq, uint32_t now, struct item **dead)
 {
     struct item *old = spot->item;
     uint32_t info = item_info(old);
     struct store_written written;
-    struct put put = { .key = mark->key, .hash = mark->hash, .value = SLICE(""),
+    struct put put = { .key = mark->key, .hash = mark->hash, .seq = seq, .value = SLICE(""),
         .client_flags = mark->client_flags, .exptime = EXPTIME_NEVER,
         .cas_given = mark->cas_given, .cas_new = mark->cas_new,
         .bits = mark->stale ? INFO_STALE : 0 };
@@ -201,6 +202,7 @@ store_mark(struct store *store, struct store_thread *thread,
     struct table_spot spot;
     struct item *dead = NULL;
     enum store_result result = STORE_OK;
+    uint64_t seq;
 
     assert(mark->stale || mark->empty);
     flush_if_due(store, now);
@@ -214,10 +216,12 @@ store_mark(struct store *store, struct store_thread *thread,
         *slab_class_out = (uint8_t)INFO_CLASS(info);
         if (mark->compare && item_cas(spot.item) != mark->cas_expected)
             result = STORE_EXISTS;
+        else if (!seq_draw(store, spot.item, &seq))
+            result = STORE_MISS; /* flushed since we looked */
         else if (mark->empty || (mark->cas_given && !(info & INFO_HAS_SEQ)))
-            result = mark_anew(store, thread, &spot, mark, now, &dead);
+            result = mark_anew(store, thread, &spot, mark, seq, now, &dead);
         else
-            mark_in_place(store, &spot, mark);
+            mark_in_place(store, &spot, mark, seq);
     }
     lock_give(stripe);
     if (dead != NULL)

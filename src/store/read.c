@@ -153,7 +153,7 @@ judge(const struct store *store, const struct item *item, uint32_t info, uint32_
         view->miss = STORE_EXPIRED;
         return STORE_MISS;
     }
-    if (item_seq(item, info) <= flush_horizon(store)) {
+    if (item_flushed(store, item, info)) {
         view->miss = STORE_FLUSHED;
         return STORE_MISS;
     }

@@ -69,11 +69,10 @@ put_value_len(const struct put *put)
 /* Writes all of an item but its info word. The chunk is reserved, or between begin and
  * end of a change. Returns the CAS unique. */
 static uint64_t
-item_fill(struct store *store, struct item *item, const struct put *put, uint32_t info,
-    uint32_t now)
+item_fill(struct item *item, const struct put *put, uint32_t info, uint32_t now)
 {
     char *start = (char *)item;
-    uint64_t seq = next_cas(store), cas = put->cas_given ? put->cas_new : seq;
+    uint64_t cas = put->cas_given ? put->cas_new : put->seq;
 
     item_set_cas(item, cas);
     atomic_store_explicit(&item->exptime, put->exptime, memory_order_relaxed);
@@ -83,7 +82,7 @@ item_fill(struct store *store, struct item *item, const struct put *put, uint32_
     if (info & INFO_HAS_FLAGS)
         racy_write(start + item_flags_at(info), (const char *)&put->client_flags, 4);
     if (info & INFO_HAS_SEQ)
-        racy_write(start + item_seq_at(info), (const char *)&seq, 8);
+        racy_write(start + item_seq_at(info), (const char *)&put->seq, 8);
     if (!(info & INFO_LARGE))
         racy_write(start + item_value_at(info), put->value.data, put->value.len);
     return cas;
@@ -100,8 +99,8 @@ fits_in_place(const struct store *store, const struct item *old, uint32_t info,
 }
 
 static void
-put_in_place(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    const struct put *put, uint32_t info, uint32_t now, struct store_written *written)
+put_in_place(struct store_thread *thread, struct table_spot *spot, const struct put *put,
+    uint32_t info, uint32_t now, struct store_written *written)
 {
     struct item *item = spot->item;
     uint32_t old_info = item_info(item);
@@ -109,7 +108,7 @@ put_in_place(struct store *store, struct store_thread *thread, struct table_spot
     info |= INFO_CLASS(old_info) << 8;
     gauge_sub(thread, item, old_info);
     table_change_begin(spot->bucket);
-    written->cas = item_fill(store, item, put, info, now);
+    written->cas = item_fill(item, put, info, now);
     /* The same chunk keeps its place in the policy's order. */
     item_change_info(item, ~INFO_POLICY, info);
     table_change_end(spot->bucket);
@@ -145,7 +144,7 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
     item = chunk_get(store, thread, id, now);
     if (item == NULL)
         return NULL;
-    written->cas = item_fill(store, item, put, info, now);
+    written->cas = item_fill(item, put, info, now);
     info |= id << 8;
     if (info & INFO_LARGE) {
         id = upload_class(put->upload);
@@ -181,7 +180,7 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
     struct item *item;
 
     if (spot->item != NULL && fits_in_place(store, spot->item, info, put_value_len(put))) {
-        put_in_place(store, thread, spot, put, info, now, written);
+        put_in_place(thread, spot, put, info, now, written);
         item = spot->item;
     } else {
         item = put_new(store, thread, spot->item, put, info, now, written);
@@ -215,11 +214,11 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
 
 enum store_result
 put_digits(struct store *store, struct store_thread *thread, struct table_spot *spot,
-    const struct store_arith *arith, struct slice digits, uint32_t now,
+    const struct store_arith *arith, uint64_t seq, struct slice digits, uint32_t now,
     struct store_summed *summed, struct item **dead)
 {
     uint32_t info = item_info(spot->item);
-    struct put put = { .key = arith->key, .hash = arith->hash, .value = digits,
+    struct put put = { .key = arith->key, .hash = arith->hash, .seq = seq, .value = digits,
         .client_flags = item_client_flags(spot->item, info),
         .exptime = item_exptime(spot->item), .cas_given = arith->cas_given,
         .cas_new = arith->cas_new, .counter = (info & INFO_COUNTER) != 0,
@@ -249,7 +248,7 @@ put_initial(struct store *store, struct store_thread *thread, struct table_spot 
     struct item **dead)
 {
     char digits[NUM_U64_MAX];
-    struct put put = { .key = arith->key, .hash = arith->hash,
+    struct put put = { .key = arith->key, .hash = arith->hash, .seq = next_cas(store),
         .exptime = arith->vivify_exptime, .cas_given = arith->cas_given,
         .cas_new = arith->cas_new, .bits = arith->key_binary ? INFO_KEY_BINARY : 0 };
     struct store_written written;
@@ -414,6 +413,16 @@ write_value(struct store *store, struct store_thread *thread, struct table_spot 
     return put_value(store, thread, spot, put, now, written, dead);
 }
 
+static void
+write_refused(struct item *item, enum store_result result, uint32_t now,
+    struct store_written *written)
+{
+    written->slab_class = (uint8_t)INFO_CLASS(item_info(item));
+    /* Who fails to add a key is using it. */
+    if (result == STORE_NOT_STORED)
+        item_mark(item, now, false);
+}
+
 static enum store_result
 write_locked(struct store *store, struct store_thread *thread,
     const struct store_write *write, uint32_t now, bool *upload_taken,
@@ -424,19 +433,19 @@ write_locked(struct store *store, struct store_thread *thread,
         .client_flags = write->client_flags, .exptime = write->exptime,
         .value = write->value, .upload = write->upload, .cas_given = write->cas_given,
         .cas_new = write->cas_new };
-    bool live = spot.item != NULL &&
-        item_live(store, spot.item, item_info(spot.item), now);
-    enum store_result result = write_condition(write, live ? spot.item : NULL, &put.bits);
+    enum store_result result;
+    bool live;
 
-    if (result != STORE_OK) {
-        if (live) {
-            written->slab_class = (uint8_t)INFO_CLASS(item_info(spot.item));
-            /* Who fails to add a key is using it. */
-            if (result == STORE_NOT_STORED)
-                item_mark(spot.item, now, false);
+    /* Twice at most: what was flushed stays so. */
+    do {
+        live = spot.item != NULL && item_live(store, spot.item, item_info(spot.item), now);
+        result = write_condition(write, live ? spot.item : NULL, &put.bits);
+        if (result != STORE_OK) {
+            if (live)
+                write_refused(spot.item, result, now, written);
+            return result;
         }
-        return result;
-    }
+    } while (!seq_draw(store, live ? spot.item : NULL, &put.seq));
     if (write->key_binary)
         put.bits |= INFO_KEY_BINARY;
     put.counter = write->mode == STORE_ADD && put_is_counter(&put);
@@ -474,7 +483,7 @@ store_write(struct store *store, struct store_thread *thread,
     return result;
 }
 
-/* ---- Touching, deleting, flushing ----------------------------------------------------- */
+/* ---- Touching, deleting --------------------------------------------------------------- */
 
 enum store_result
 store_touch(struct store *store, struct store_thread *thread, struct slice key,
@@ -535,44 +544,4 @@ store_delete(struct store *store, struct store_thread *thread, struct slice key,
     if (dead != NULL)
         item_dispose(store, dead);
     return result;
-}
-
-/*
- * The lock lets the horizon only rise, and a pending flush come once: a thread that is late
- * to notice it must not hide what others have stored since.
- */
-static void
-flush_locked(struct store *store, uint32_t now)
-{
-    lock_assert_held(&store->flush_lock);
-    atomic_store_explicit(&store->flushed_at, now, memory_order_relaxed);
-    /* Everything that has a unique by now is older; whatever is stored from here on gets a
-     * higher one. */
-    atomic_store_explicit(&store->flushed,
-        atomic_load_explicit(&store->cas, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(&store->sweep_classes, UINT64_MAX, memory_order_relaxed);
-    atomic_store_explicit(&store->flush_at, 0, memory_order_release);
-}
-
-void
-store_flush(struct store *store, uint32_t when, uint32_t now)
-{
-    lock_take(&store->flush_lock);
-    if (when > now)
-        atomic_store_explicit(&store->flush_at, when, memory_order_release);
-    else
-        flush_locked(store, now);
-    lock_give(&store->flush_lock);
-}
-
-void
-flush_due(struct store *store, uint32_t now)
-{
-    uint32_t at;
-
-    lock_take(&store->flush_lock);
-    at = atomic_load_explicit(&store->flush_at, memory_order_relaxed);
-    if (at != 0 && now >= at)
-        flush_locked(store, now);
-    lock_give(&store->flush_lock);
 }

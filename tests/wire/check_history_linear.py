@@ -570,13 +570,18 @@ class Checker(unittest.TestCase):
             self.accepted(*history, op(2, 4, 5, "touch", None, MISS))
             self.refused(*history, op(2, 4, 5, "touch", None, DONE), evict=True)
 
-    def test_only_a_change_that_meets_a_flush_may_outlive_it(self):
+    def test_a_change_that_meets_a_flush_comes_before_it_or_after(self):
         history = (op(1, 0, 1, "set", N, (STORED, 5)), op(2, 2, 9, "flush"))
-        after = op(3, 12, 13, "get", None, (N + 1, None))
-        self.accepted(*history, op(1, 4, 11, "incr", 1, (N + 1, None)), after)
-        self.refused(*history, op(1, 10, 11, "incr", 1, (N + 1, None)), after, evict=True)
-        self.accepted(*history, op(1, 4, 11, "cas", (5, B), (STORED, 6)))
-        self.refused(*history, op(1, 10, 11, "cas", (5, B), (STORED, 6)), evict=True)
+        for change, seen in ((op(1, 4, 11, "incr", 1, (N + 1, None)), N + 1),
+                             (op(1, 4, 11, "cas", (5, B), (STORED, 6)), B)):
+            self.accepted(*history, change, op(3, 12, 13, "get", None, MISS))
+            self.refused(*history, change, op(3, 12, 13, "get", None, (seen, None)),
+                         evict=True)
+            self.refused(*history, change._replace(begin=10), evict=True)
+            self.accepted(*history, change._replace(result=MISS),
+                          op(3, 12, 13, "get", None, MISS))
+        self.accepted(*history, op(1, 4, 11, "set", A, (STORED, 6)),
+                      op(3, 12, 13, "get", None, (A, 6)))
         self.refused(*history, op(3, 10, 11, "get", None, (N, None)), evict=True)
 
     def test_two_deletes_of_one_item_are_refused(self):

@@ -10,10 +10,6 @@ itself; a flush is an operation on each of them.
 
 With `evict` the map may also lose the item at any moment.
 
-A flush is not quite one moment: a cas or incr that it meets half way may have seen the item
-before, and leave its result behind. So after a flush an item may be doomed, (value, unique,
-end of the flush): gone for all but a cas or incr that began before the flush was answered.
-
 Operations, their arguments and results:
 
     get                        MISS, (value, unique)
@@ -85,20 +81,10 @@ def _count(state, op):
     return (number, unique) if state[0] + op.argument == number else IMPOSSIBLE
 
 
-def _doomed(state, op):
-    if op.begin <= state[2] and isinstance(op.result, tuple) and op.name in ("cas", "incr"):
-        return step(state[:2], op)
-    after = step(None, op)
-    return state if after is None else after
-
-
 def step(state, op):
-    """What `op` makes of the state, None, (value, unique or None) or a doomed one; or
-    IMPOSSIBLE."""
+    """What `op` makes of the state, None or (value, unique or None); or IMPOSSIBLE."""
     if op.name == "flush":
         return None
-    if state is not None and len(state) == 3:
-        return _doomed(state, op)
     if op.name == "incr":
         return _count(state, op)
     if op.name in ("set", "add", "cas"):
@@ -145,8 +131,6 @@ def _successors(queues, at, state, candidates, evict):
             after = step(before, op)
             if after is not IMPOSSIBLE:
                 yield _advance(at, i), after
-        if op.name == "flush" and state is not None:
-            yield _advance(at, i), state if len(state) == 3 else (*state, op.end)
 
 
 def _two_values(ops):

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * check_flush.c - protects: a flush is one moment for everybody. Nothing that was there
+ * before it is seen after it, as it was or changed, whatever it met half way; what is
+ * stored after it stays.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "store/core.h"
+#include "store_kit.h"
+
+#define THREADS 3
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS 2000
+#else
+#define ROUNDS 10000
+#endif
+/* Evictions a test waits for, at most. */
+#define FILL_MAX 20000u
+
+/* ---- Writes that look at what is there ------------------------------------------------- */
+
+enum change { INCR, CAS, REPLACE, APPEND, PREPEND, MARK, MARK_EMPTY, CHANGES };
+
+static uint64_t
+unique_of(struct kit *kit, struct slice key)
+{
+    struct store_view view;
+
+    if (store_find(kit->store, kit->thread, key, store_hash(kit->store, key), kit->now,
+            STORE_PEEK, &view) != STORE_OK)
+        return 1; /* no item's */
+    return view.cas;
+}
+
+static enum store_result
+change_mark(struct kit *kit, struct slice key, bool empty)
+{
+    struct store_mark mark = { .key = key, .hash = store_hash(kit->store, key),
+        .stale = !empty, .empty = empty };
+    uint8_t slab_class;
+
+    return store_mark(kit->store, kit->thread, &mark, kit->now, &slab_class);
+}
+
+static enum store_result
+change_value(struct kit *kit, struct slice key, enum change change, struct slice value)
+{
+    struct store_write write = { .mode = change == REPLACE ? STORE_REPLACE :
+            change == APPEND ? STORE_APPEND : change == PREPEND ? STORE_PREPEND : STORE_SET };
+    struct store_written written;
+
+    if (change == CAS) {
+        write.compare = true;
+        write.cas_expected = unique_of(kit, key);
+    }
+    return kit_write_full(kit, &write, key, value, &written);
+}
+
+/* Each of them fails if the key is absent. */
+static enum store_result
+change_key(struct kit *kit, const char *key, enum change change, struct slice value)
+{
+    struct slice name = slice_of(key, strlen(key));
+    uint64_t number;
+
+    if (change == INCR)
+        return kit_arith(kit, STORE_INCR, key, 1, &number);
+    if (change == MARK || change == MARK_EMPTY)
+        return change_mark(kit, name, change == MARK_EMPTY);
+    return change_value(kit, name, change, value);
+}
+
+/* ---- A flush between a write's decision and its end -------------------------------------- */
+
+struct trap {
+    struct kit *kit;
+    bool armed, sprung;
+};
+
+/* Called while a write looks for memory, its stripe held. A flush takes no stripe. */
+static void
+flush_now(void *context, const struct store_evicted *evicted)
+{
+    struct trap *trap = context;
+
+    (void)evicted;
+    if (!trap->armed)
+        return;
+    trap->armed = false;
+    trap->sprung = true;
+    store_flush(trap->kit->store, 0, trap->kit->now);
+}
+
+static void
+moved(void *context, unsigned from, unsigned to)
+{
+    (void)context;
+    (void)from;
+    (void)to;
+}
+
+START_TEST(a_write_that_a_flush_overtakes_is_flushed_too)
+{
+    enum change change = (enum change)_i;
+    struct store_options options = kit_options(2 << 20);
+    struct store_observer observer = { 1, 2, flush_now, moved };
+    const _Atomic unsigned wanted = 1;
+    char text[KIT_KEY_MAX], value[3000];
+    struct kit kit;
+    struct trap trap = { .kit = &kit };
+
+    kit_open(&kit, &options);
+    store_thread_observe(kit.thread, &wanted, &observer, &trap);
+    memset(value, 'v', sizeof value);
+    for (unsigned n = 0; n < FILL_MAX && !trap.sprung; n++) {
+        kit_set_sized(&kit, kit_key(text, "fill", n), sizeof value, 0);
+        if (kit_totals(&kit).evictions == 0)
+            continue;
+        ck_assert_int_eq(kit_write(&kit, STORE_SET, "k", "9"), STORE_OK);
+        trap.armed = true;
+        ck_assert_int_eq(change_key(&kit, "k", change, slice_of(value, sizeof value)),
+            STORE_OK);
+        trap.armed = false;
+        ck_assert_msg(!trap.sprung || !kit_present(&kit, SLICE("k")),
+            "what was flushed came back");
+    }
+    ck_assert(trap.sprung);
+    store_thread_observe(kit.thread, NULL, NULL, NULL);
+    kit_close(&kit);
+}
+END_TEST
+
+struct late {
+    struct kit kit;
+    enum change change;
+    const char *key;
+    enum store_result result;
+};
+
+static void *
+late_main(void *argument)
+{
+    struct late *late = argument;
+
+    late->kit.thread = store_thread_open(late->kit.store);
+    late->result = change_key(&late->kit, late->key, late->change, SLICE("10"));
+    store_thread_close(late->kit.thread);
+    return NULL;
+}
+
+/* A write that comes in the middle of a flush, before the item looks flushed, waits for it. */
+static void
+change_amid_flush(void)
+{
+    for (int change = 0; change < CHANGES; change++) {
+        struct store_options options = kit_options(2 << 20);
+        struct late late = { .change = (enum change)change, .key = "a:k" };
+        struct kit *kit = &late.kit, own;
+        struct store *store;
+        pthread_t thread;
+        uint64_t horizon;
+
+        kit_open(&own, &options);
+        store = own.store;
+        *kit = own;
+        ck_assert_int_eq(kit_write(&own, STORE_SET, "a:k", "9"), STORE_OK);
+        lock_take(&store->flush_lock);
+        horizon = flush_begin_locked(store);
+        pthread_create(&thread, NULL, late_main, &late);
+        while ((atomic_load(&store->cas) & ~FLUSHING) == horizon)
+            sched_yield();
+        flush_end_locked(store, horizon);
+        lock_give(&store->flush_lock);
+        pthread_join(thread, NULL);
+        ck_assert_int_eq(late.result,
+            change >= REPLACE && change <= PREPEND ? STORE_NOT_STORED : STORE_MISS);
+        kit_expect(&own, "a:k", NULL);
+        kit_close(&own);
+    }
+}
+
+START_TEST(a_write_that_meets_a_flush_finds_nothing)
+{
+    change_amid_flush();
+}
+END_TEST
+
+/* ---- The same by chance ---------------------------------------------------------------- */
+
+struct crowd {
+    struct store *store;
+    enum change change;
+    atomic_bool stop;
+    atomic_ullong flushes; /* begun */
+};
+
+static void *
+changer_main(void *argument)
+{
+    struct crowd *crowd = argument;
+    struct kit kit = { crowd->store, store_thread_open(crowd->store), CLOCK_FIRST + 10 };
+
+    while (!atomic_load(&crowd->stop)) {
+        (void)change_key(&kit, "a:k", crowd->change, SLICE("7"));
+        (void)change_key(&kit, "b:k", crowd->change, SLICE("7"));
+    }
+    store_thread_close(kit.thread);
+    return NULL;
+}
+
+/* While others go on changing what is there, it is not there after a flush. */
+static void
+flush_rounds(enum change change)
+{
+    struct store_options options = kit_options(8 << 20);
+    struct crowd crowd = { .change = change };
+    pthread_t threads[THREADS];
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    crowd.store = kit.store;
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, changer_main, &crowd);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        ck_assert_int_eq(kit_write(&kit, STORE_SET, "a:k", "100000000"), STORE_OK);
+        ck_assert_int_eq(kit_write(&kit, STORE_SET, "b:k", "100000000"), STORE_OK);
+        for (unsigned i = 0; i < round % 64; i++)
+            lock_pause();
+        store_flush(kit.store, 0, kit.now);
+        ck_assert_msg(!kit_present(&kit, SLICE("a:k")), "round %u", round);
+        ck_assert_msg(!kit_present(&kit, SLICE("b:k")), "round %u", round);
+    }
+    atomic_store(&crowd.stop, true);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    kit_close(&kit);
+}
+
+START_TEST(nothing_changed_meanwhile_outlives_a_flush)
+{
+    flush_rounds((enum change)_i);
+}
+END_TEST
+
+static void *
+flusher_main(void *argument)
+{
+    struct crowd *crowd = argument;
+
+    while (!atomic_load(&crowd->stop)) {
+        atomic_fetch_add(&crowd->flushes, 1);
+        store_flush(crowd->store, 0, CLOCK_FIRST + 10);
+        for (unsigned i = 0; i < 200; i++)
+            lock_pause();
+    }
+    return NULL;
+}
+
+/* An add that succeeds because of a flush is not hidden by that flush. */
+START_TEST(one_flush_lets_one_add_succeed)
+{
+    struct store_options options = kit_options(8 << 20);
+    struct crowd crowd = { .change = CAS };
+    pthread_t thread;
+    struct kit kit;
+    uint64_t added = 0;
+
+    kit_open(&kit, &options);
+    crowd.store = kit.store;
+    pthread_create(&thread, NULL, flusher_main, &crowd);
+    for (unsigned round = 0; round < 10 * ROUNDS; round++) {
+        enum store_result result = kit_write(&kit, STORE_ADD, "a:k", "1");
+
+        ck_assert(result == STORE_OK || result == STORE_NOT_STORED);
+        added += result == STORE_OK;
+    }
+    atomic_store(&crowd.stop, true);
+    pthread_join(thread, NULL);
+    ck_assert_uint_ge(added, 1);
+    ck_assert_uint_le(added, atomic_load(&crowd.flushes) + 1);
+    kit_close(&kit);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("store/flush");
+    TCase *tc = tcase_create("flush");
+
+    /* What takes no memory can't be overtaken this way. */
+    tcase_add_loop_test(tc, a_write_that_a_flush_overtakes_is_flushed_too, CAS, MARK);
+    tcase_add_test(tc, a_write_that_meets_a_flush_finds_nothing);
+    tcase_add_loop_test(tc, nothing_changed_meanwhile_outlives_a_flush, 0, CHANGES);
+    tcase_add_test(tc, one_flush_lets_one_add_succeed);
+    return kit_run(suite, tc);
+}
