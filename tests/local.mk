@@ -210,6 +210,7 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/cases/clients.txt \
 	tests/wire/cases/counters.txt \
 	tests/wire/cases/expiry.txt \
+	tests/wire/cases/flush_prefix.txt \
 	tests/wire/cases/framing.txt \
 	tests/wire/cases/meta_classic.txt \
 	tests/wire/cases/meta_counters.txt \

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "admin/stats.h"
+#include "base/num.h"
+
+/* A number for each prefix, with commas between. */
+#define FLUSHES_MAX (STORE_FLUSH_PREFIXES_MAX * (NUM_U64_MAX + 1))
 
 static const char *
 protocol_name(enum protocol_choice protocol)
@@ -78,6 +82,23 @@ listens_to_many(const struct options *options)
     return options->listen != NULL && strchr(options->listen, ',') != NULL;
 }
 
+/* How often each prefix of -o flush_prefix was flushed, in their order. */
+static void
+tell_flushes(const struct store *store, char text[FLUSHES_MAX])
+{
+    char *to = text;
+
+    for (unsigned i = 0; i < store_flush_prefixes(store); i++) {
+        uint64_t flushes;
+
+        (void)store_flush_prefix_text(store, i, &flushes);
+        if (i > 0)
+            *to++ = ',';
+        to = num_put(to, flushes);
+    }
+    *to = '\0';
+}
+
 bool
 settings_step(struct report *report, struct stat_sink *sink)
 {
@@ -87,7 +108,9 @@ settings_step(struct report *report, struct stat_sink *sink)
     bool detail = atomic_load_explicit(
         prefix_on(report->admin->prefixes), memory_order_relaxed);
     struct store_totals totals;
+    char flushes[FLUSHES_MAX];
 
+    tell_flushes(report->admin->parts.store, flushes);
     store_totals(report->admin->parts.store, &totals);
 #define STAT(when, kind, name, value) \
     if (when) \

@@ -118,7 +118,7 @@ const struct option_row option_rows[] = {
 
     GROUP("Rights"),
     FLAG('A', "enable-shutdown", shutdown_command, true, "allow the shutdown command"),
-    FLAG('F', "disable-flush-all", flush_allowed, false, "refuse flush_all"),
+    FLAG('F', "disable-flush-all", flush_allowed, false, "refuse flush_all and flush_prefix"),
     FLAG('X', "disable-dumping", dump_allowed, false,
         "refuse stats cachedump, stats detail, stats hotkeys and lru_crawler metadump"),
     FLAG('W', "disable-watch", watch_allowed, false, "refuse watch"),
@@ -192,6 +192,9 @@ const struct option_row option_words[] = {
     FLAG(0, "lru_crawler", lru_crawler, true,
         "reclaim expired items in the background (default)"),
     FLAG(0, "no_lru_crawler", lru_crawler, false, "reclaim them only on access"),
+    OTHER(0, "flush_prefix", option_set_flush_prefix, "text",
+        "keys that begin so can be made invisible all at once by the command flush_prefix; "
+        "may be repeated"),
     FLAG(0, "track_sizes", track_sizes, true, "count item sizes for stats sizes"),
 
     GROUP("Words of -o: observing"),

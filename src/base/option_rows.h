@@ -116,6 +116,7 @@ int option_set_no_modern(struct options *, const struct option_row *, const char
 int option_set_http(struct options *, const struct option_row *, const char *);
 int option_set_http_name(struct options *, const struct option_row *, const char *);
 int option_set_handover(struct options *, const struct option_row *, const char *);
+int option_set_flush_prefix(struct options *, const struct option_row *, const char *);
 int option_set_sandbox(struct options *, const struct option_row *, const char *);
 int option_set_retired(struct options *, const struct option_row *, const char *);
 int option_set_hash_power(struct options *, const struct option_row *, const char *);

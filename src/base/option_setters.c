@@ -513,6 +513,48 @@ option_set_http_name(struct options *options, const struct option_row *row,
     return append_entry(&options->http_names, text);
 }
 
+static unsigned
+count_entries(const char *list)
+{
+    unsigned n = list != NULL;
+
+    for (; list != NULL && *list != '\0'; list++)
+        n += *list == ',';
+    return n;
+}
+
+/* What a key of the text protocol may begin with; a comma would end the word of -o. */
+static bool
+is_key_start(const char *text)
+{
+    size_t len = 0;
+
+    for (; text[len] != '\0'; len++)
+        if (text[len] == ',' || (unsigned char)text[len] <= ' ' || text[len] == 0x7f)
+            return false;
+    return len >= 1 && len <= FLUSH_PREFIX_MAX;
+}
+
+int
+option_set_flush_prefix(struct options *options, const struct option_row *row,
+    const char *text)
+{
+    int status;
+
+    if (!is_key_start(text)) {
+        fprintf(stderr, "-o %s: must be 1 to %u bytes without blanks, control characters "
+            "and commas: \"%s\"\n", row->name, FLUSH_PREFIX_MAX, text);
+        return OPTIONS_BAD_VALUE;
+    }
+    status = append_entry(&options->flush_prefixes, text);
+    if (status == OPTIONS_GO_ON &&
+        count_entries(options->flush_prefixes) > FLUSH_PREFIXES_MAX) {
+        fprintf(stderr, "-o %s: at most %u of them\n", row->name, FLUSH_PREFIXES_MAX);
+        return OPTIONS_BAD_VALUE;
+    }
+    return status;
+}
+
 /* And memcached's two words for the same. */
 int
 option_set_sandbox(struct options *options, const struct option_row *row,

@@ -33,15 +33,15 @@ show_sizes(const struct options *options, char *to, size_t size)
             to + at, size - at, i == 0 ? "%u" : "-%u", options->slab_sizes[i]);
 }
 
-/* As words of -o, where commas divide: a,http_name=b. */
+/* A list as words of -o, where commas divide: a,http_name=b. */
 static void
-show_names(const char *names, char *to, size_t size)
+show_list(const char *list, const char *name, char *to, size_t size)
 {
     size_t at = 0;
 
-    for (; names != NULL && *names != '\0' && at < size; names++)
-        at += (size_t)snprintf(
-            to + at, size - at, *names == ',' ? "%chttp_name=" : "%c", *names);
+    for (; list != NULL && *list != '\0' && at < size; list++)
+        at += (size_t)(*list == ',' ? snprintf(to + at, size - at, ",%s=", name) :
+                                      snprintf(to + at, size - at, "%c", *list));
 }
 
 /* Rows with a function of their own. Those that stand for other rows are not shown. */
@@ -89,7 +89,9 @@ show_other(const struct options *options, const struct option_row *row, char *to
     } else if (row->set == option_set_http) {
         snprintf(to, size, "%s", options->http == NULL ? "" : options->http);
     } else if (row->set == option_set_http_name) {
-        show_names(options->http_names, to, size);
+        show_list(options->http_names, row->name, to, size);
+    } else if (row->set == option_set_flush_prefix) {
+        show_list(options->flush_prefixes, row->name, to, size);
     } else if (row->set == option_set_sandbox && row->argument != NULL) {
         static const char *const words[] = { [SANDBOX_OFF] = "off", [SANDBOX_LOG] = "log",
             [SANDBOX_ON] = "on", [SANDBOX_STRICT] = "strict" };

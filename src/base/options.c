@@ -86,6 +86,7 @@ options_fini(struct options *options)
     free(options->idle_words);
     free(options->http);
     free(options->http_names);
+    free(options->flush_prefixes);
     *options = (struct options){ .port = 0 };
 }
 

@@ -116,6 +116,7 @@ struct options {
     bool check_config;    /* --check-config: print the settings and end */
     int argc;             /* as options_parse() had them; borrowed */
     char **argv;
+    char *flush_prefixes; /* of keys, joined by commas; NULL: none */
     char *idle_words;     /* -o words given that have no effect here, by commas; or NULL */
 };
 
@@ -124,6 +125,10 @@ struct options {
 #else
 #define OPTIONS_TLS false
 #endif
+
+/* -o flush_prefix: how many there may be, and how long. */
+#define FLUSH_PREFIXES_MAX 32u
+#define FLUSH_PREFIX_MAX 64u
 
 /* What `version` answers; at most 23 bytes, three numbers first: clients parse it. */
 #define OPTIONS_VERSION LARDER_COMPAT "-larder" PACKAGE_VERSION
@@ -140,7 +145,7 @@ void options_fini(struct options *options);
 int options_parse(struct options *options, int argc, char **argv);
 
 /* The text of a setting may be cut to this, its zero included. */
-#define OPTIONS_TEXT_MAX 1024
+#define OPTIONS_TEXT_MAX 4096
 
 /* Prints all settings in the form that --config reads, to stdout. */
 void options_print(const struct options *options);

@@ -304,6 +304,27 @@ execute_flush(struct lane *lane, const struct command *command, struct outcome *
 }
 
 bool
+execute_knows_prefixes(const struct lane *lane)
+{
+    return store_flush_prefixes(lane->store) > 0;
+}
+
+void
+execute_flush_prefix(struct lane *lane, const struct command *command,
+    struct outcome *outcome)
+{
+    counter_add(&lane->counters.cmd_flush_prefix, 1);
+    if (!lane->context->flush_allowed)
+        outcome->code = OUTCOME_FLUSH_DENIED;
+    else if (command->error != OUTCOME_NONE)
+        outcome->code = command->error;
+    else if (store_flush_prefix(lane->store, command->rest) == STORE_OK)
+        outcome->code = OUTCOME_OK;
+    else
+        outcome->code = OUTCOME_NOT_FOUND;
+}
+
+bool
 execute_find(struct lane *lane, const struct execute_find *find,
     struct store_view *view)
 {

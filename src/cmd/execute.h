@@ -57,6 +57,11 @@ void execute_touch(struct lane *lane, const struct command *command, uint64_t ha
 void execute_flush(struct lane *lane, const struct command *command,
     struct outcome *outcome);
 
+/* The same of flush_prefix, which is known only where prefixes were chosen. */
+bool execute_knows_prefixes(const struct lane *lane);
+void execute_flush_prefix(struct lane *lane, const struct command *command,
+    struct outcome *outcome);
+
 /* How one key of a retrieval is looked up. */
 struct execute_find {
     struct slice key;

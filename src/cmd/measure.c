@@ -40,6 +40,7 @@ class_of_verb(enum verb verb)
     case VERB_VERSION:
     case VERB_QUIT:
     case VERB_FLUSH_ALL:
+    case VERB_FLUSH_PREFIX:
     case VERB_STATS:
     case VERB_WATCH:
     case VERB_SLABS:

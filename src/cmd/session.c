@@ -241,6 +241,8 @@ run_simple(struct turn *turn, const struct command *command, const char *next)
         execute_touch(lane, command, hash, &outcome);
     else if (command->verb == VERB_FLUSH_ALL)
         execute_flush(lane, command, &outcome);
+    else if (command->verb == VERB_FLUSH_PREFIX && execute_knows_prefixes(lane))
+        execute_flush_prefix(lane, command, &outcome);
     turn->at = next;
     if (!command->noreply)
         text_put_outcome(turn->out, &outcome);
@@ -266,18 +268,26 @@ run_error(struct turn *turn, const struct command *command, const char *next)
  * watch by datagrams, which have no end that could be seen.
  */
 static bool
-is_unfit_for_datagrams(enum verb verb)
+is_unfit_for_datagrams(const struct lane *lane, enum verb verb)
 {
-    return verb == VERB_UNKNOWN || verb == VERB_WATCH;
+    return verb == VERB_UNKNOWN || verb == VERB_WATCH ||
+        (verb == VERB_FLUSH_PREFIX && !execute_knows_prefixes(lane));
+}
+
+/* They count, and may be forbidden or be no command, before anything is said of their line. */
+static bool
+is_flush(enum verb verb)
+{
+    return verb == VERB_FLUSH_ALL || verb == VERB_FLUSH_PREFIX;
 }
 
 /* Runs a command whose line ends before `next`. Nothing has been taken from the input. */
 static enum step
 run_command(struct turn *turn, const struct command *command, const char *next)
 {
-    if (turn->session->datagram && is_unfit_for_datagrams(command->verb))
+    if (turn->session->datagram && is_unfit_for_datagrams(turn->lane, command->verb))
         return STEP_CLOSE;
-    if (command->error != OUTCOME_NONE && command->verb != VERB_FLUSH_ALL)
+    if (command->error != OUTCOME_NONE && !is_flush(command->verb))
         return run_error(turn, command, next);
     switch (command->verb) {
     case VERB_GET:
@@ -314,6 +324,7 @@ run_command(struct turn *turn, const struct command *command, const char *next)
     case VERB_DELETE:
     case VERB_TOUCH:
     case VERB_FLUSH_ALL:
+    case VERB_FLUSH_PREFIX:
     case VERB_UNKNOWN:
         return run_simple(turn, command, next);
     case VERB_STATS:

@@ -392,9 +392,28 @@ warn_of_memory(const struct options *options)
             (unsigned long long)options->memory_max >> 20);
 }
 
+_Static_assert(FLUSH_PREFIXES_MAX <= STORE_FLUSH_PREFIXES_MAX, "the store has room for them");
+_Static_assert(FLUSH_PREFIX_MAX <= STORE_FLUSH_PREFIX_MAX, "the store has room for each");
+
+/* The parts of a list with commas; how many. */
+static unsigned
+split_prefixes(const char *list, struct slice prefixes[FLUSH_PREFIXES_MAX])
+{
+    unsigned n = 0;
+
+    while (list != NULL && n < FLUSH_PREFIXES_MAX) {
+        size_t len = strcspn(list, ",");
+
+        prefixes[n++] = slice_of(list, len);
+        list = list[len] == ',' ? list + len + 1 : NULL;
+    }
+    return n;
+}
+
 static int
 make_store(struct server *server)
 {
+    struct slice prefixes[FLUSH_PREFIXES_MAX];
     const struct options *options = server->options;
     struct store_options wanted = {
         .memory_max = options->memory_max,
@@ -416,6 +435,8 @@ make_store(struct server *server)
         .counter_reserve = (unsigned)options->counter_reserve,
         .no_cas = !options->cas,
         .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
+        .flush_prefixes = prefixes,
+        .nflush_prefixes = split_prefixes(options->flush_prefixes, prefixes),
     };
 
     if (getrandom(wanted.hash_key, sizeof wanted.hash_key, 0) !=

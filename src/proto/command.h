@@ -43,7 +43,8 @@ struct command {
     uint64_t cas;
     uint64_t initial;
     struct slice key;
-    struct slice rest; /* retrieval: the keys; administration: the words after the verb */
+    struct slice rest; /* retrieval: the keys; administration: the words after the verb;
+                        * flush_prefix: the prefix */
     const struct meta_command *meta; /* the flags of a meta command that was parsed */
 };
 

@@ -37,6 +37,7 @@ enum text_shape {
     SHAPE_DELETE,
     SHAPE_TOUCH,
     SHAPE_FLUSH,
+    SHAPE_PREFIX,
     SHAPE_BARE,  /* what follows is ignored, noreply too */
     SHAPE_WORDS, /* free words, noreply being one of them */
     SHAPE_ADMIN, /* free words, then perhaps noreply */
@@ -328,16 +329,32 @@ parse_flush(struct cursor *cursor, struct command *command)
         command->error = OUTCOME_BAD_EXPTIME;
 }
 
-/* Keeps the words after the verb, without a final noreply if that was understood. */
+/* Takes a final noreply that was understood off the words after the verb. */
+static void
+drop_noreply(struct cursor *cursor, const struct command *command)
+{
+    skip_blanks(cursor);
+    if (!command->noreply)
+        return;
+    cursor->end -= sizeof("noreply") - 1;
+    while (cursor->end > cursor->at && cursor->end[-1] == ' ')
+        cursor->end--;
+}
+
+/* One word, and no more: what a second one was meant for would be flushed too. */
+static void
+parse_prefix(struct cursor *cursor, struct command *command)
+{
+    drop_noreply(cursor, command);
+    command->rest = next_word(cursor);
+    if (!good_key(command->rest) || cursor->at < cursor->end)
+        command->error = OUTCOME_BAD_LINE;
+}
+
 static void
 keep_words(struct cursor *cursor, struct command *command)
 {
-    skip_blanks(cursor);
-    if (command->noreply) {
-        cursor->end -= sizeof("noreply") - 1;
-        while (cursor->end > cursor->at && cursor->end[-1] == ' ')
-            cursor->end--;
-    }
+    drop_noreply(cursor, command);
     command->rest = slice_of(cursor->at, (size_t)(cursor->end - cursor->at));
 }
 
@@ -393,6 +410,9 @@ parse_shape(enum text_shape shape, struct cursor *cursor, struct command *comman
     case SHAPE_FLUSH:
         parse_flush(cursor, command);
         break;
+    case SHAPE_PREFIX:
+        parse_prefix(cursor, command);
+        break;
     case SHAPE_BARE:
         break;
     case SHAPE_WORDS:
@@ -408,7 +428,7 @@ static bool
 takes_noreply(enum text_shape shape)
 {
     return shape == SHAPE_ARITH || shape == SHAPE_DELETE || shape == SHAPE_TOUCH ||
-           shape == SHAPE_FLUSH || shape == SHAPE_ADMIN;
+           shape == SHAPE_FLUSH || shape == SHAPE_PREFIX || shape == SHAPE_ADMIN;
 }
 
 void

@@ -54,11 +54,20 @@ struct store_thread {
 /* See flush.c: set in store.cas while a flush is under way. */
 #define FLUSHING (UINT64_C(1) << 63)
 
+/* A prefix that keys can be flushed by. */
+struct flush_prefix {
+    _Atomic uint64_t horizon; /* as store.flushed, of the keys that begin with it; 0: never */
+    _Atomic uint64_t flushes;
+    uint8_t len;
+    char bytes[STORE_FLUSH_PREFIX_MAX];
+};
+
 struct store {
     /* Read by everyone, written hardly ever. */
     struct arena arena;
     struct hash_key hash_key;
     struct store_options options;
+    _Atomic uint64_t flush_latest; /* the highest horizon: what is above was never flushed */
     _Atomic uint64_t flushed;  /* items whose item_seq() is not above are gone */
     _Atomic uint32_t flush_at; /* second of a pending flush; 0: none */
     _Atomic uint32_t flushed_at; /* second of the last one */
@@ -79,7 +88,9 @@ struct store {
     struct lock mover_lock;    /* one page is moved at a time */
     _Atomic uint64_t pages_moved, move_rescues;
 
-    struct lock flush_lock;    /* guards flushes; see flush.c */
+    struct lock flush_lock;    /* guards all horizons; see flush.c */
+    unsigned nflush_prefixes;  /* like their texts, set at the start */
+    struct flush_prefix flush_prefixes[STORE_FLUSH_PREFIXES_MAX];
 
     /* The sweep; see sweep.c. */
     _Atomic bool sweep_enabled;
@@ -125,19 +136,27 @@ item_at(const struct store *store, uint64_t ref)
 
 /* ---- flush.c ------------------------------------------------------------------------- */
 
+void flush_init(struct store *store, const struct store_options *options);
 /* Does the pending flush unless another thread was faster. */
 void flush_due(struct store *store, uint32_t now);
 /* Returns when no flush is under way. */
 void flush_wait(struct store *store);
-/* The two halves of a flush: it counts from flush_end_locked() on. */
+/* The two halves of a flush: a horizon begins to count where flush_end_locked() puts it. */
 uint64_t flush_begin_locked(struct store *store);
-void flush_end_locked(struct store *store, uint64_t horizon);
-/* Was it flushed since it was stored? Acquire: pairs with flush_end_locked(). */
+void flush_end_locked(struct store *store, _Atomic uint64_t *horizon_of, uint64_t horizon);
+/* Is an item that is not above flush_latest flushed? */
+bool flush_hides(const struct store *store, const struct item *item, uint32_t info,
+    uint64_t seq);
+
+/* Was it flushed since it was stored? Most items have come after the last flush of any kind,
+ * and then one number tells. */
 static inline bool
 item_flushed(const struct store *store, const struct item *item, uint32_t info)
 {
-    return item_seq(item, info) <=
-        atomic_load_explicit(&store->flushed, memory_order_acquire);
+    uint64_t seq = item_seq(item, info);
+
+    return seq <= atomic_load_explicit(&store->flush_latest, memory_order_relaxed) &&
+        flush_hides(store, item, info, seq);
 }
 
 /* The next place in the order of what is stored. Acquire: pairs with flush_end_locked(). */

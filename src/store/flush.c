@@ -3,7 +3,8 @@
  * flush.c - making items invisible without going to them.
  *
  * Whatever is stored gets a place in one order, its sequence (item_seq). A flush takes down
- * how far the sequence has come, its horizon: what is not above it is gone.
+ * how far the sequence has come, its horizon: what is not above it is gone. There is one
+ * horizon for all keys and one for each chosen prefix, of the keys that begin with it.
  *
  *   store.cas    [ a flush is under way 1 | last sequence given 63 ]
  *
@@ -23,10 +24,47 @@
  * has seen a horizon draws above it. An item may thus be put into the index with a sequence
  * that is not above the horizon, and is never seen: its write came first.
  *
+ * Readers compare with the highest horizon of all (flush_latest), and only items that are
+ * not above that are looked at more closely. It is raised before the horizon itself, so that
+ * all items a flush hides are gone at once, with the horizon's store.
+ *
  * flush_lock: one flush at a time, and a pending one comes once: a thread that is late to
  * notice it must not hide what others have stored since.
  */
 #include "store/core.h"
+
+void
+flush_init(struct store *store, const struct store_options *options)
+{
+    assert(options->nflush_prefixes <= STORE_FLUSH_PREFIXES_MAX);
+    for (unsigned i = 0; i < options->nflush_prefixes; i++) {
+        struct slice text = options->flush_prefixes[i];
+        struct flush_prefix *prefix = &store->flush_prefixes[i];
+
+        assert(text.len >= 1);
+        assert(text.len <= STORE_FLUSH_PREFIX_MAX);
+        prefix->len = (uint8_t)text.len;
+        memcpy(prefix->bytes, text.data, text.len);
+    }
+    store->nflush_prefixes = options->nflush_prefixes;
+}
+
+bool
+flush_hides(const struct store *store, const struct item *item, uint32_t info, uint64_t seq)
+{
+    /* Acquire, here and below: pairs with the release in flush_end_locked(). */
+    if (seq <= atomic_load_explicit(&store->flushed, memory_order_acquire))
+        return true;
+    for (unsigned i = 0; i < store->nflush_prefixes; i++) {
+        const struct flush_prefix *prefix = &store->flush_prefixes[i];
+
+        if (seq <= atomic_load_explicit(&prefix->horizon, memory_order_acquire) &&
+            INFO_KEY_LEN(info) >= prefix->len &&
+            racy_equal(item->data, prefix->bytes, prefix->len))
+            return true;
+    }
+    return false;
+}
 
 void
 flush_wait(struct store *store)
@@ -43,15 +81,16 @@ flush_begin_locked(struct store *store)
 
     lock_assert_held(&store->flush_lock);
     assert((horizon & FLUSHING) == 0);
+    atomic_store_explicit(&store->flush_latest, horizon, memory_order_relaxed);
     return horizon;
 }
 
 void
-flush_end_locked(struct store *store, uint64_t horizon)
+flush_end_locked(struct store *store, _Atomic uint64_t *horizon_of, uint64_t horizon)
 {
     lock_assert_held(&store->flush_lock);
-    /* Release: who sees it draws above it; pairs with item_flushed(). */
-    atomic_store_explicit(&store->flushed, horizon, memory_order_release);
+    /* Release: who sees it sees flush_latest, and draws above it. */
+    atomic_store_explicit(horizon_of, horizon, memory_order_release);
     /* Release: pairs with next_cas(). */
     atomic_fetch_and_explicit(&store->cas, ~FLUSHING, memory_order_release);
     atomic_store_explicit(&store->sweep_classes, UINT64_MAX, memory_order_relaxed);
@@ -60,7 +99,9 @@ flush_end_locked(struct store *store, uint64_t horizon)
 static void
 flush_locked(struct store *store, uint32_t now)
 {
-    flush_end_locked(store, flush_begin_locked(store));
+    uint64_t horizon = flush_begin_locked(store);
+
+    flush_end_locked(store, &store->flushed, horizon);
     atomic_store_explicit(&store->flushed_at, now, memory_order_relaxed);
     atomic_store_explicit(&store->flush_at, 0, memory_order_release);
 }
@@ -86,4 +127,45 @@ flush_due(struct store *store, uint32_t now)
     if (at != 0 && now >= at)
         flush_locked(store, now);
     lock_give(&store->flush_lock);
+}
+
+/* ---- Prefixes ------------------------------------------------------------------------ */
+
+static struct slice
+prefix_text(const struct flush_prefix *prefix)
+{
+    return slice_of(prefix->bytes, prefix->len);
+}
+
+enum store_result
+store_flush_prefix(struct store *store, struct slice text)
+{
+    for (unsigned i = 0; i < store->nflush_prefixes; i++) {
+        struct flush_prefix *prefix = &store->flush_prefixes[i];
+
+        if (!slice_equal(prefix_text(prefix), text))
+            continue;
+        lock_take(&store->flush_lock);
+        flush_end_locked(store, &prefix->horizon, flush_begin_locked(store));
+        atomic_fetch_add_explicit(&prefix->flushes, 1, memory_order_relaxed);
+        lock_give(&store->flush_lock);
+        return STORE_OK;
+    }
+    return STORE_MISS;
+}
+
+unsigned
+store_flush_prefixes(const struct store *store)
+{
+    return store->nflush_prefixes;
+}
+
+struct slice
+store_flush_prefix_text(const struct store *store, unsigned i, uint64_t *flushes_out)
+{
+    const struct flush_prefix *prefix = &store->flush_prefixes[i];
+
+    assert(i < store->nflush_prefixes);
+    *flushes_out = atomic_load_explicit(&prefix->flushes, memory_order_relaxed);
+    return prefix_text(prefix);
 }

@@ -116,6 +116,8 @@ store_begin(const struct store_options *options, const char **why_out)
         free(store);
         return NULL;
     }
+    flush_init(store, options);
+    store->options.flush_prefixes = NULL; /* copied */
     store->cas = 1;
     store->sweep_enabled = true;
     pthread_mutex_init(&store->threads_lock, NULL);

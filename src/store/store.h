@@ -28,6 +28,9 @@
  * and from callers; a larger one is a chain of pieces, is written through an upload and
  * read by reference. */
 #define STORE_SMALL_MAX 8192u
+/* Prefixes that can be flushed: how many, and how long. */
+#define STORE_FLUSH_PREFIXES_MAX 32u
+#define STORE_FLUSH_PREFIX_MAX 64u
 #define SLAB_CLASSES_MAX 64u /* ids 1 .. 63; 0 stands for "none" */
 
 struct store;
@@ -63,6 +66,9 @@ struct store_options {
     bool no_cas;             /* items are accounted for without their CAS unique (-C) */
     bool fast_hash;          /* XXH3 in place of SipHash-1-3, where it was built in */
     unsigned char hash_key[16]; /* random; a test passes a fixed one */
+    /* What store_flush_prefix() takes: each not empty and only once; copied. */
+    const struct slice *flush_prefixes;
+    unsigned nflush_prefixes;
 };
 
 /* Returns NULL with errno set and, in *why_out, a static text. The caller owns the
@@ -409,6 +415,15 @@ enum store_result store_mark(struct store *store, struct store_thread *thread,
  * A later call replaces a pending one. Constant time; memory is reclaimed in passing.
  */
 void store_flush(struct store *store, uint32_t when, uint32_t now);
+/*
+ * Makes every item stored so far whose key begins with `prefix` invisible, at once. STORE_MISS:
+ * it is none of the prefixes chosen at the start. Constant time.
+ */
+enum store_result store_flush_prefix(struct store *store, struct slice prefix);
+/* How many prefixes were chosen; one of them, 0 to that number, and how often it was flushed. */
+unsigned store_flush_prefixes(const struct store *store);
+struct slice store_flush_prefix_text(const struct store *store, unsigned i,
+    uint64_t *flushes_out);
 
 /* ---- Keeping house -------------------------------------------------------------------- */
 

@@ -73,7 +73,7 @@ START_TEST(fields_of_what_is_off_are_absent)
     static const char *const ABSENT[] = { "rejected_connections", "slab_reassign_rescues",
         "slabs_moved", "lru_crawler_running", "lru_crawler_starts",
         "lru_maintainer_juggles", "evicted_active", "moves_to_cold", "direct_reclaims",
-        "lru_bumps_dropped", "partial_kicks" };
+        "lru_bumps_dropped", "partial_kicks", "cmd_flush_prefix" };
     struct fixture fixture;
 
     fixture_init(&fixture);
@@ -365,6 +365,26 @@ START_TEST(settings_show_the_options_in_memcacheds_form)
 }
 END_TEST
 
+START_TEST(settings_show_prefixes_and_how_often_they_were_flushed)
+{
+    struct fixture fixture;
+
+    fixture_init(&fixture);
+    fixture.options.flush_prefixes = strdup("a:,b:");
+    fixture_start(&fixture);
+    fixture_ask(&fixture, "stats settings");
+    ck_assert_str_eq(fixture_stat(&fixture, "flush_prefix"), "a:,b:");
+    ck_assert_str_eq(fixture_stat(&fixture, "flush_prefix_flushes"), "0,0");
+    ck_assert_int_eq(store_flush_prefix(fixture.store, SLICE("b:")), STORE_OK);
+    ck_assert_int_eq(store_flush_prefix(fixture.store, SLICE("a:,b:")), STORE_MISS);
+    fixture_ask(&fixture, "stats settings");
+    ck_assert_str_eq(fixture_stat(&fixture, "flush_prefix_flushes"), "0,1");
+    fixture_ask(&fixture, "stats");
+    ck_assert_str_eq(fixture_stat(&fixture, "cmd_flush_prefix"), "0");
+    fixture_close(&fixture);
+}
+END_TEST
+
 /* A value without a bound must not break the rule that a step fits an outbox. */
 START_TEST(an_endless_setting_is_cut)
 {
@@ -652,6 +672,7 @@ main(void)
     tcase_add_test(tcase, evictions_of_a_full_cache_are_counted_and_reset);
     tcase_add_test(tcase, settings_have_memcacheds_names_in_its_order);
     tcase_add_test(tcase, settings_show_the_options_in_memcacheds_form);
+    tcase_add_test(tcase, settings_show_prefixes_and_how_often_they_were_flushed);
     tcase_add_test(tcase, an_endless_setting_is_cut);
     tcase_add_test(tcase, items_and_slabs_show_classes_in_use);
     tcase_add_test(tcase, plain_lru_and_temporary_items_change_the_fields_of_a_class);

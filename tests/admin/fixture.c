@@ -78,6 +78,16 @@ fixture_init(struct fixture *fixture)
 static struct store *
 make_store(const struct options *options)
 {
+    struct slice prefixes[FLUSH_PREFIXES_MAX];
+    unsigned nprefixes = 0;
+    const char *rest = options->flush_prefixes;
+
+    while (rest != NULL) {
+        size_t len = strcspn(rest, ",");
+        assert(nprefixes < FLUSH_PREFIXES_MAX);
+        prefixes[nprefixes++] = slice_of(rest, len);
+        rest = rest[len] == ',' ? rest + len + 1 : NULL;
+    }
     struct store_options store_options = {
         .memory_max = options->memory_max,
         .memory_reserve = 4 * options->memory_max,
@@ -88,6 +98,8 @@ make_store(const struct options *options)
         .evict = options->evict,
         .slab_reassign = options->slab_reassign,
         .hash_key = "sixteen bytes...",
+        .flush_prefixes = prefixes,
+        .nflush_prefixes = nprefixes,
     };
     const char *why = "";
     struct store *store = store_create(&store_options, &why);

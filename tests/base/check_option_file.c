@@ -311,7 +311,8 @@ static const char *const LINES[] = { "", "-m 128\n-I 8m\n-c 77\n-t 2", "-vv\n-M\
     "-o slab_sizes=100-200-300\n-f 1.5\n-n 30", "-o slab_chunk_max=256,hash_algorithm=jenkins",
     "-o hashpower=20,hot_lru_pct=30,temporary_ttl=9", "-B ascii\n-u nobody\n-P \"it's\"",
     "-o sandbox=off", "-o no_modern", "-s \"=a\"", "-s \"/a\vb\"",
-    "-o http_name=a,http=12345\n-o http_name=b", "--memory-total 900\n-o eviction=lru" };
+    "-o http_name=a,http=12345\n-o http_name=b",
+    "-o flush_prefix=a:,flush_prefix==\n-o \"flush_prefix=#b\"\n-o flush_prefix=a:", "--memory-total 900\n-o eviction=lru" };
 
 /* The settings as text say all there is to say. */
 START_TEST(what_is_printed_reads_back_as_the_same)
@@ -357,7 +358,7 @@ END_TEST
 START_TEST(every_option_with_a_value_is_shown)
 {
     static const char *const silent[] = { "extended", "config", "unix-socket", "user",
-        "pidfile", "auth-file", "memory-file", "slab_sizes", "http", "http_name" };
+        "pidfile", "auth-file", "memory-file", "slab_sizes", "http", "http_name", "flush_prefix" };
     const struct option_row *const tables[] = { option_rows, option_words };
     struct options o;
 

@@ -23,7 +23,7 @@ static char said[SAID_MAX];
 static int
 parse(struct options *options, const char *line)
 {
-    char copy[512], *words[WORDS_MAX + 2] = { (char[]){ "larder" } }, *rest = copy, *word;
+    char copy[1024], *words[WORDS_MAX + 2] = { (char[]){ "larder" } }, *rest = copy, *word;
     int count = 1, streams[2] = { STDOUT_FILENO, STDERR_FILENO }, saved[2];
     FILE *file = tmpfile();
 
@@ -154,6 +154,14 @@ static const struct refusal REFUSALS[] = {
     { "-o temporary_ttl=30,no_lru_maintainer", 64,
         "temporary_ttl requires lru_maintainer to be enabled\n" },
     { "-o temporary_ttl=x", 1, "temporary_ttl" },
+    { "-o flush_prefix", 1, "flush_prefix" },
+    { "-o flush_prefix=", 1, "flush_prefix" },
+    { "-o flush_prefix=,", 1, "flush_prefix" },
+    { "-o flush_prefix=a\tb", 1, "-o flush_prefix: must be 1 to 64 bytes without blanks, "
+        "control characters and commas: \"a\tb\"\n" },
+    { "-o flush_prefix=\x7f", 1, "flush_prefix" },
+    { "-o flush_prefix=0123456789012345678901234567890123456789012345678901234567890123x", 1,
+        "64" },
     { "-o slab_sizes=200-150", 64,
         "slab size 150 cannot be lower than or equal to a previous class size\n" },
     { "-o slab_sizes=200-208", 64, "208" },
@@ -354,6 +362,28 @@ START_TEST(the_last_of_a_repeated_option_wins_and_listen_collects)
 END_TEST
 
 /* An option that does nothing must say so, and the defaults must not. */
+START_TEST(there_may_be_32_flush_prefixes_and_no_more)
+{
+    struct options o;
+    char line[1024] = "-o ", *to = line + 3;
+
+    for (int i = 0; i < 32; i++)
+        to += sprintf(to, "flush_prefix=%d:,", i);
+    strcpy(to, "flush_prefix=0:"); /* the first again */
+    ck_assert_int_eq(parse(&o, line), -1);
+    ck_assert_int_eq(strncmp(o.flush_prefixes, "0:,1:,2:,", 9), 0);
+    ck_assert_str_eq(strrchr(o.flush_prefixes, ','), ",31:");
+    options_fini(&o);
+    strcpy(to, "flush_prefix=32:");
+    ck_assert_int_eq(parse(&o, line), 1);
+    ck_assert_ptr_nonnull(strstr(said, "-o flush_prefix: at most 32 of them\n"));
+    options_fini(&o);
+    ck_assert_int_eq(parse(&o, "-o flush_prefix=a:,eviction=lru -o flush_prefix==b"), -1);
+    ck_assert_str_eq(o.flush_prefixes, "a:,=b");
+    options_fini(&o);
+}
+END_TEST
+
 START_TEST(words_without_effect_are_named_once)
 {
     struct options o;
@@ -431,6 +461,7 @@ main(void)
     tcase_add_test(tc, the_udp_port_is_that_of_tcp_too_unless_that_was_given);
     tcase_add_test(tc, values_land_where_they_belong);
     tcase_add_test(tc, the_last_of_a_repeated_option_wins_and_listen_collects);
+    tcase_add_test(tc, there_may_be_32_flush_prefixes_and_no_more);
     tcase_add_test(tc, words_without_effect_are_named_once);
     tcase_add_test(tc, no_modern_keeps_a_chunk_size_that_was_set);
     tcase_add_test(tc, version_and_help_begin_with_name_and_version);

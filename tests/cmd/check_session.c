@@ -340,6 +340,19 @@ START_TEST(a_forbidden_flush_does_nothing_but_count)
 }
 END_TEST
 
+/* As memcached would, which has no such command. */
+START_TEST(without_prefixes_there_is_no_command_to_flush_them)
+{
+    talk_expect(&talk, "set nut 0 0 1\r\nn\r\nflush_prefix\r\nflush_prefix n\r\n"
+        "flush_prefix n m\r\nget nut\r\n",
+        "STORED\r\nERROR\r\nERROR\r\nERROR\r\nVALUE nut 0 1\r\nn\r\nEND\r\n");
+    stage.context.flush_allowed = false;
+    talk_expect(&talk, "flush_prefix n\r\nflush_prefix n noreply\r\nmn\r\n",
+        "ERROR\r\nMN\r\n");
+    ck_assert_uint_eq(stage_counts(&stage).cmd_flush_prefix, 0);
+}
+END_TEST
+
 /* ---- Looking ahead ----------------------------------------------------------------- */
 
 /* What the look-ahead takes for a command or a length may be part of a value. */
@@ -1096,6 +1109,7 @@ conversations(void)
     tcase_add_test(tc, gat_and_touch_move_the_expiry);
     tcase_add_test(tc, a_flush_takes_effect_when_it_says);
     tcase_add_test(tc, a_forbidden_flush_does_nothing_but_count);
+    tcase_add_test(tc, without_prefixes_there_is_no_command_to_flush_them);
     tcase_add_test(tc, a_value_that_looks_like_commands_is_a_value);
     tcase_add_test(tc, connections_of_a_group_do_not_mix);
     tcase_add_test(tc, commands_are_counted_where_stats_shows_them);

@@ -134,6 +134,11 @@ static const struct refusal REFUSALS[] = {
     { "flush_all soon noreply\r\n", OUTCOME_BAD_EXPTIME, true, false },
     { "flush_all noreply x\r\n", OUTCOME_BAD_EXPTIME, false, false },
     { "flush_all 2147483648\r\n", OUTCOME_BAD_EXPTIME, false, false },
+    { "flush_prefix\r\n", OUTCOME_BAD_LINE, false, false },
+    { "flush_prefix noreply\r\n", OUTCOME_BAD_LINE, true, false },
+    { "flush_prefix a b\r\n", OUTCOME_BAD_LINE, false, false },
+    { "flush_prefix a b noreply\r\n", OUTCOME_BAD_LINE, true, false },
+    { "flush_prefix " KEY251 "\r\n", OUTCOME_BAD_LINE, false, false },
 };
 
 START_TEST(a_wrong_line_gets_its_error)
@@ -253,6 +258,9 @@ static const struct keyed KEYED[] = {
     { "flush_all -5\r\n", VERB_FLUSH_ALL, "", 0, -5, false },
     { "flush_all 3 extra\r\n", VERB_FLUSH_ALL, "", 0, 3, false },
     { "flush_all 3 noreply\r\n", VERB_FLUSH_ALL, "", 0, 3, true },
+    { "flush_prefix a:\r\n", VERB_FLUSH_PREFIX, "", 0, 0, false },
+    { "flush_prefix  a: noreply\n", VERB_FLUSH_PREFIX, "", 0, 0, true },
+    { "flush_prefix noreply:\r\n", VERB_FLUSH_PREFIX, "", 0, 0, false },
     { "mn\r\n", VERB_MN, "", 0, 0, false },
     { "mn \n", VERB_MN, "", 0, 0, false },
     { "mn extra noreply\r\n", VERB_MN, "", 0, 0, false },

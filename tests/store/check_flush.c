@@ -2,7 +2,8 @@
 /*
  * check_flush.c - protects: a flush is one moment for everybody. Nothing that was there
  * before it is seen after it, as it was or changed, whatever it met half way; what is
- * stored after it stays.
+ * stored after it stays. The same for a flush of a prefix, of the keys that begin with it
+ * and of no others.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -19,6 +20,25 @@
 #endif
 /* Evictions a test waits for, at most. */
 #define FILL_MAX 20000u
+
+static const struct slice PREFIXES[] = { SLICE("a:"), SLICE("b:"), SLICE("a:long:"),
+    SLICE("abcdefghijklmnopqrstuvwxyz") };
+
+static struct store_options
+options_with_prefixes(uint64_t memory_max)
+{
+    struct store_options options = kit_options(memory_max);
+
+    options.flush_prefixes = PREFIXES;
+    options.nflush_prefixes = sizeof PREFIXES / sizeof PREFIXES[0];
+    return options;
+}
+
+static enum store_result
+flush_prefix(struct kit *kit, const char *prefix)
+{
+    return store_flush_prefix(kit->store, slice_of(prefix, strlen(prefix)));
+}
 
 /* ---- Writes that look at what is there ------------------------------------------------- */
 
@@ -153,10 +173,10 @@ late_main(void *argument)
 
 /* A write that comes in the middle of a flush, before the item looks flushed, waits for it. */
 static void
-change_amid_flush(void)
+change_amid_flush(const char *prefix)
 {
     for (int change = 0; change < CHANGES; change++) {
-        struct store_options options = kit_options(2 << 20);
+        struct store_options options = options_with_prefixes(2 << 20);
         struct late late = { .change = (enum change)change, .key = "a:k" };
         struct kit *kit = &late.kit, own;
         struct store *store;
@@ -172,7 +192,8 @@ change_amid_flush(void)
         pthread_create(&thread, NULL, late_main, &late);
         while ((atomic_load(&store->cas) & ~FLUSHING) == horizon)
             sched_yield();
-        flush_end_locked(store, horizon);
+        flush_end_locked(store,
+            prefix == NULL ? &store->flushed : &store->flush_prefixes[0].horizon, horizon);
         lock_give(&store->flush_lock);
         pthread_join(thread, NULL);
         ck_assert_int_eq(late.result,
@@ -184,7 +205,8 @@ change_amid_flush(void)
 
 START_TEST(a_write_that_meets_a_flush_finds_nothing)
 {
-    change_amid_flush();
+    change_amid_flush(NULL);
+    change_amid_flush("a:");
 }
 END_TEST
 
@@ -211,11 +233,12 @@ changer_main(void *argument)
     return NULL;
 }
 
-/* While others go on changing what is there, it is not there after a flush. */
+/* While others go on changing what is there, it is not there after a flush; and other keys
+ * are, if only a prefix is flushed. */
 static void
-flush_rounds(enum change change)
+flush_rounds(enum change change, bool by_prefix)
 {
-    struct store_options options = kit_options(8 << 20);
+    struct store_options options = options_with_prefixes(8 << 20);
     struct crowd crowd = { .change = change };
     pthread_t threads[THREADS];
     struct kit kit;
@@ -229,9 +252,12 @@ flush_rounds(enum change change)
         ck_assert_int_eq(kit_write(&kit, STORE_SET, "b:k", "100000000"), STORE_OK);
         for (unsigned i = 0; i < round % 64; i++)
             lock_pause();
-        store_flush(kit.store, 0, kit.now);
+        if (by_prefix)
+            ck_assert_int_eq(flush_prefix(&kit, "a:"), STORE_OK);
+        else
+            store_flush(kit.store, 0, kit.now);
         ck_assert_msg(!kit_present(&kit, SLICE("a:k")), "round %u", round);
-        ck_assert_msg(!kit_present(&kit, SLICE("b:k")), "round %u", round);
+        ck_assert_msg(kit_present(&kit, SLICE("b:k")) == by_prefix, "round %u", round);
     }
     atomic_store(&crowd.stop, true);
     for (unsigned i = 0; i < THREADS; i++)
@@ -241,7 +267,13 @@ flush_rounds(enum change change)
 
 START_TEST(nothing_changed_meanwhile_outlives_a_flush)
 {
-    flush_rounds((enum change)_i);
+    flush_rounds((enum change)_i, false);
+}
+END_TEST
+
+START_TEST(nothing_changed_meanwhile_outlives_a_flush_of_its_prefix)
+{
+    flush_rounds((enum change)_i, true);
 }
 END_TEST
 
@@ -252,7 +284,7 @@ flusher_main(void *argument)
 
     while (!atomic_load(&crowd->stop)) {
         atomic_fetch_add(&crowd->flushes, 1);
-        store_flush(crowd->store, 0, CLOCK_FIRST + 10);
+        (void)store_flush_prefix(crowd->store, SLICE("a:"));
         for (unsigned i = 0; i < 200; i++)
             lock_pause();
     }
@@ -262,7 +294,7 @@ flusher_main(void *argument)
 /* An add that succeeds because of a flush is not hidden by that flush. */
 START_TEST(one_flush_lets_one_add_succeed)
 {
-    struct store_options options = kit_options(8 << 20);
+    struct store_options options = options_with_prefixes(8 << 20);
     struct crowd crowd = { .change = CAS };
     pthread_t thread;
     struct kit kit;
@@ -285,6 +317,128 @@ START_TEST(one_flush_lets_one_add_succeed)
 }
 END_TEST
 
+/* ---- Prefixes -------------------------------------------------------------------------- */
+
+START_TEST(only_chosen_prefixes_can_be_flushed)
+{
+    struct store_options options = options_with_prefixes(2 << 20);
+    uint64_t flushes;
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    kit_write(&kit, STORE_SET, "c:1", "one");
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(flush_prefix(&kit, "c:"), STORE_MISS);
+        ck_assert_int_eq(flush_prefix(&kit, ""), STORE_MISS);
+        ck_assert_int_eq(flush_prefix(&kit, "a"), STORE_MISS);
+        ck_assert_int_eq(flush_prefix(&kit, "a:l"), STORE_MISS);
+        ck_assert_int_eq(flush_prefix(&kit, "a:long:er"), STORE_MISS);
+    }
+    kit_expect(&kit, "c:1", "one");
+    ck_assert_uint_eq(store_flush_prefixes(kit.store), 4);
+    ck_assert_int_eq(flush_prefix(&kit, "b:"), STORE_OK);
+    ck_assert_int_eq(flush_prefix(&kit, "b:"), STORE_OK);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert(slice_equal(store_flush_prefix_text(kit.store, i, &flushes), PREFIXES[i]));
+        ck_assert_uint_eq(flushes, i == 1 ? 2 : 0);
+    }
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(a_store_without_prefixes_flushes_none)
+{
+    struct store_options options = kit_options(2 << 20);
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    kit_write(&kit, STORE_SET, "a:1", "one");
+    ck_assert_uint_eq(store_flush_prefixes(kit.store), 0);
+    ck_assert_int_eq(flush_prefix(&kit, "a:"), STORE_MISS);
+    ck_assert_int_eq(flush_prefix(&kit, ""), STORE_MISS);
+    kit_expect(&kit, "a:1", "one");
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(keys_go_with_any_prefix_they_begin_with)
+{
+    static const char *const keys[] = { "a:", "a:1", "a:long", "a:long:", "a:long:2", "a",
+        "b:1", "A:1", "abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz1",
+        "abcdefghijklmnopqrstuvwxy", "xa:1" };
+    /* Which of them live on, one letter a key. */
+    static const char *const left[][2] = { { "a:long:", "yyynnyyyyyyy" },
+        { "a:", "nnnnnyyyyyyy" }, { "b:", "nnnnnynyyyyy" },
+        { "abcdefghijklmnopqrstuvwxyz", "nnnnnynynnyy" } };
+    struct store_options options = options_with_prefixes(2 << 20);
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        kit_write(&kit, STORE_SET, keys[i], "old");
+    for (size_t step = 0; step < sizeof left / sizeof left[0]; step++) {
+        ck_assert_int_eq(flush_prefix(&kit, left[step][0]), STORE_OK);
+        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+            kit_expect(&kit, keys[i], left[step][1][i] == 'y' ? "old" : NULL);
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        kit_write(&kit, STORE_SET, keys[i], "new");
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        kit_expect(&kit, keys[i], "new");
+    kit_close(&kit);
+}
+END_TEST
+
+/* Bytes of any value, and uniques chosen by clients, which say nothing of the order. */
+START_TEST(keys_may_be_binary_and_uniques_may_be_chosen)
+{
+    const struct slice prefixes[] = { { "\0\r\n\xff", 4 } };
+    struct store_options options = kit_options(2 << 20);
+    struct store_write write = { .mode = STORE_SET, .key_binary = true, .cas_given = true,
+        .cas_new = UINT64_MAX };
+    struct store_written written;
+    struct slice in = slice_of("\0\r\n\xff\0x", 6), out = slice_of("\0\r\n\xfe\0x", 6);
+    struct kit kit;
+
+    options.flush_prefixes = prefixes;
+    options.nflush_prefixes = 1;
+    kit_open(&kit, &options);
+    kit_write_full(&kit, &write, in, SLICE("in"), &written);
+    kit_write_full(&kit, &write, out, SLICE("out"), &written);
+    ck_assert_int_eq(store_flush_prefix(kit.store, prefixes[0]), STORE_OK);
+    ck_assert(!kit_present(&kit, in));
+    ck_assert(kit_present(&kit, out));
+    write.cas_new = 1;
+    kit_write_full(&kit, &write, in, SLICE("in"), &written);
+    ck_assert(kit_present(&kit, in));
+    ck_assert_uint_eq(unique_of(&kit, in), 1);
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(what_a_prefix_hides_is_reclaimed_in_the_background)
+{
+    struct store_options options = options_with_prefixes(16 << 20);
+    char text[KIT_KEY_MAX];
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    for (unsigned n = 0; n < 2000; n++)
+        kit_set_sized(&kit, kit_key(text, n % 2 == 0 ? "a:" : "c:", n),
+            n % 100 < 2 ? 20000 : n % 300, 0);
+    ck_assert_uint_eq(kit_totals(&kit).items, 2000);
+    flush_prefix(&kit, "a:");
+    for (unsigned i = 0; i < 100 && kit_totals(&kit).items > 1000; i++) {
+        kit.now++;
+        store_maintain(kit.store, kit.thread, kit.now, 100000);
+    }
+    ck_assert_uint_eq(kit_totals(&kit).items, 1000);
+    for (unsigned n = 1; n < 2000; n += 2)
+        ck_assert(kit_has_sized(&kit, kit_key(text, "c:", n), n % 100 < 2 ? 20000 : n % 300));
+    kit_close(&kit);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -295,6 +449,13 @@ main(void)
     tcase_add_loop_test(tc, a_write_that_a_flush_overtakes_is_flushed_too, CAS, MARK);
     tcase_add_test(tc, a_write_that_meets_a_flush_finds_nothing);
     tcase_add_loop_test(tc, nothing_changed_meanwhile_outlives_a_flush, 0, CHANGES);
+    tcase_add_loop_test(tc, nothing_changed_meanwhile_outlives_a_flush_of_its_prefix, 0,
+        CHANGES);
     tcase_add_test(tc, one_flush_lets_one_add_succeed);
+    tcase_add_test(tc, only_chosen_prefixes_can_be_flushed);
+    tcase_add_test(tc, a_store_without_prefixes_flushes_none);
+    tcase_add_test(tc, keys_go_with_any_prefix_they_begin_with);
+    tcase_add_test(tc, keys_may_be_binary_and_uniques_may_be_chosen);
+    tcase_add_test(tc, what_a_prefix_hides_is_reclaimed_in_the_background);
     return kit_run(suite, tc);
 }

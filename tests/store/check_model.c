@@ -2,7 +2,7 @@
 /*
  * check_model.c - protects: every operation of the store does what its comment says, in any
  * order, with small and chained values, while items are evicted, pages move between
- * classes, the index grows, items expire and are flushed.
+ * classes, the index grows, items expire and are flushed, all of them or by prefixes.
  *
  * Random operations run against the store and against the simplest model that can be
  * written down: an array of keys. Time is a number that the test moves. In a store large
@@ -44,13 +44,18 @@ chance(struct model *model, uint32_t n)
     return (uint32_t)(model->seed >> 33) % n;
 }
 
+/* What begins with the third begins with the second too. */
+static const struct slice PREFIXES[] = { SLICE("kkkkk"), SLICE("p"), SLICE("ppppppppppppppp"),
+    SLICE("never") };
+#define NPREFIXES (sizeof PREFIXES / sizeof PREFIXES[0])
+
 /* Keys of many lengths: 1 to 250 bytes. */
 static struct slice
 key_of(unsigned id, char *text)
 {
     size_t len = id % 10 == 9 ? 200 + id % 51 : 4 + id % 30;
 
-    memset(text, 'k', len);
+    memset(text, id % 3 == 0 ? 'p' : 'k', len);
     for (size_t i = 0; i < 4; i++)
         text[len - 1 - i] = (char)('0' + (id >> (4 * i)) % 16);
     return slice_of(text, len);
@@ -358,6 +363,18 @@ do_flush(struct model *model)
 }
 
 static void
+do_flush_prefix(struct model *model)
+{
+    struct slice prefix = PREFIXES[chance(model, NPREFIXES)];
+    char text[256];
+
+    ck_assert_int_eq(store_flush_prefix(model->kit.store, prefix), STORE_OK);
+    for (unsigned i = 0; i < KEYS; i++)
+        if (slice_starts(key_of(i, text), prefix))
+            forget(&model->entries[i]);
+}
+
+static void
 step(struct model *model, unsigned keys)
 {
     unsigned id = chance(model, keys);
@@ -387,6 +404,8 @@ step(struct model *model, unsigned keys)
     default:
         if (chance(model, 50) == 0)
             do_flush(model);
+        else if (chance(model, 20) == 0)
+            do_flush_prefix(model);
         else if (chance(model, 10) == 0)
             pass_time(model);
         break;
@@ -395,11 +414,13 @@ step(struct model *model, unsigned keys)
 
 /* `hand_over`: after so many steps, again and again, another store goes on with the memory. */
 static void
-run(const struct store_options *options, bool evicts, uint64_t seed, unsigned steps,
+run(struct store_options *options, bool evicts, uint64_t seed, unsigned steps,
     unsigned hand_over)
 {
     struct model *model = calloc(1, sizeof *model);
 
+    options->flush_prefixes = PREFIXES;
+    options->nflush_prefixes = NPREFIXES;
     kit_open(&model->kit, options);
     model->evicts = evicts;
     model->seed = seed;
