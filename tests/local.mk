@@ -209,6 +209,7 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/cases/binary.txt \
 	tests/wire/cases/clients.txt \
 	tests/wire/cases/counters.txt \
+	tests/wire/cases/dump_filters.txt \
 	tests/wire/cases/expiry.txt \
 	tests/wire/cases/flush_prefix.txt \
 	tests/wire/cases/framing.txt \

@@ -315,6 +315,19 @@ crawler_go(struct ask *ask, void (*command)(struct ask *ask))
         ask_reply(ask, "CLIENT_ERROR lru crawler disabled");
 }
 
+/* `name` and the classes, and behind them what filters a dump, if anything. */
+static bool
+is_dump(const struct words *words, const char *name)
+{
+    struct slice value;
+
+    for (unsigned i = 2; i < words->n; i++)
+        if (!words_value(words, i, "prefix=", &value) &&
+            !words_value(words, i, "limit=", &value))
+            return false;
+    return words->n >= 2 && words_is(words, 0, name);
+}
+
 void
 control_lru_crawler(struct ask *ask)
 {
@@ -326,9 +339,9 @@ control_lru_crawler(struct ask *ask)
         crawler_switch(ask, false);
     else if (words->n == 2 && words_is(words, 0, "crawl"))
         crawler_go(ask, crawler_crawl);
-    else if (words->n == 2 && words_is(words, 0, "metadump"))
+    else if (is_dump(words, "metadump"))
         crawler_go(ask, dump_meta);
-    else if (words->n == 2 && words_is(words, 0, "mgdump"))
+    else if (is_dump(words, "mgdump"))
         crawler_go(ask, dump_mg);
     else if (words->n == 2 && words_is(words, 0, "tocrawl"))
         crawler_tocrawl(ask);

@@ -40,6 +40,8 @@ struct dump {
     uint64_t classes, cursor;
     bool walking;
     uint64_t lines_left, bytes_left;
+    char prefix[KEY_LEN_MAX]; /* of the keys that are shown */
+    size_t prefix_len;
     /* During a fill. */
     struct outbox *out;
     int64_t unix_zero; /* wall clock second of the server clock's second 0 */
@@ -51,6 +53,8 @@ show(void *context, const struct store_entry *entry)
     struct dump *dump = context;
 
     if (dump->lines_left == 0 || dump->bytes_left < DUMP_LINE_MAX)
+        return;
+    if (!slice_starts(entry->key, slice_of(dump->prefix, dump->prefix_len)))
         return;
     assert(outbox_room(dump->out) >= DUMP_LINE_MAX);
     uint32_t used = dump->out->used;
@@ -214,6 +218,44 @@ start(struct ask *ask, const struct dump *dump)
     ask_stream(ask, &copy->stream);
 }
 
+static bool
+take_prefix(struct dump *dump, struct slice text)
+{
+    char prefix[3 * KEY_LEN_MAX];
+    char *end;
+
+    if (text.len == 0 || text.len > sizeof prefix || dump->prefix_len > 0)
+        return false;
+    end = escape_undo(prefix, text);
+    if (end == NULL || end - prefix > (ptrdiff_t)KEY_LEN_MAX)
+        return false;
+    dump->prefix_len = (size_t)(end - prefix);
+    memcpy(dump->prefix, prefix, dump->prefix_len);
+    return true;
+}
+
+/* Reads the words behind the classes. False: a bad value, or one given twice. */
+static bool
+take_filters(struct dump *dump, const struct words *words)
+{
+    struct slice value;
+    bool limited = false;
+
+    dump->lines_left = UINT64_MAX;
+    for (unsigned i = 2; i < words->n; i++) {
+        if (words_value(words, i, "prefix=", &value)) {
+            if (!take_prefix(dump, value))
+                return false;
+        } else if (words_value(words, i, "limit=", &value)) {
+            if (limited || !num_u64(value, NUM_U64_MAX, &dump->lines_left) ||
+                dump->lines_left == 0)
+                return false;
+            limited = true;
+        }
+    }
+    return true;
+}
+
 /* What the two dumps of `lru_crawler` have in common, `refusal` and `pipelined` being
  * their words. */
 static void
@@ -227,9 +269,11 @@ start_all(struct ask *ask, struct dump *dump, const char *refusal, const char *p
         ask_reply(ask, pipelined);
     } else if (!words_classes(ask->words.at[1], &dump->classes, &hash)) {
         ask_reply(ask, "BADCLASS invalid class id");
+    } else if (!take_filters(dump, &ask->words)) {
+        ask_reply(ask, "CLIENT_ERROR bad command line format");
     } else {
         dump->walking = dump->classes != 0;
-        dump->lines_left = dump->bytes_left = UINT64_MAX;
+        dump->bytes_left = UINT64_MAX;
         ask_reply(ask, "OK");
         start(ask, dump);
     }

@@ -11,9 +11,10 @@
 
 #include "admin/inside.h"
 
-/* `lru_crawler metadump <classes>`: words[1] says which. */
+/* `lru_crawler metadump <classes> [prefix=<prefix>] [limit=<n>]`: only keys that begin with
+ * the prefix, which is written as metadump shows keys; only so many of them. */
 void dump_meta(struct ask *ask);
-/* `lru_crawler mgdump <classes>` */
+/* `lru_crawler mgdump` with the same */
 void dump_mg(struct ask *ask);
 /* `stats cachedump <class> <limit>` */
 void dump_class(struct ask *ask);

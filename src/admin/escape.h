@@ -13,6 +13,10 @@
  * `text` and returns the end. */
 char *escape_percent(char *to, struct slice text);
 
+/* Takes %XX back; other bytes stay. Writes at most text.len bytes and returns the end. NULL: a
+ * % without two hex digits. */
+char *escape_undo(char *to, struct slice text);
+
 /* Would this key, shown as it is, stay one word of a line? The binary protocol and meta
  * commands take keys of any bytes. */
 bool escape_is_word(struct slice key);

@@ -32,6 +32,17 @@ words_is(const struct words *words, unsigned i, const char *text)
     return i < words->n && slice_equal(words->at[i], slice_of(text, strlen(text)));
 }
 
+bool
+words_value(const struct words *words, unsigned i, const char *name, struct slice *value_out)
+{
+    size_t len = strlen(name);
+
+    if (i >= words->n || !slice_starts(words->at[i], slice_of(name, len)))
+        return false;
+    *value_out = slice_of(words->at[i].data + len, words->at[i].len - len);
+    return true;
+}
+
 /* Digits from *at on; how many there were. */
 static unsigned
 take_digits(struct slice word, size_t *at, double *number)

@@ -28,6 +28,10 @@ void words_split(struct words *words, struct slice args);
 /* True when word number `i` is there and is exactly `text`. */
 bool words_is(const struct words *words, unsigned i, const char *text);
 
+/* When word number `i` begins with `name`, what follows that, in *value_out. */
+bool words_value(
+    const struct words *words, unsigned i, const char *name, struct slice *value_out);
+
 /* Reads digits, optionally a sign before and a point and more digits behind: at most 9
  * digits on either side. False, and nothing written, for anything else. */
 bool words_decimal(struct slice word, double *number_out);

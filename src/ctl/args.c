@@ -16,7 +16,7 @@ enum letter {
     JSON = 'j', SERVER = 's', TIMEOUT = 't', OUTPUT = 'o', QUIET = 'q', COUNT = 'c',
     INTERVAL = 'i', HELP = 'h', ABOUT = 'V',
     AUTH_FILE = 256, USER, TLS, TLS_CA, TLS_CERT, TLS_KEY, TLS_SERVERNAME, TLS_INSECURE,
-    PREFIX, PROGRESS, KEEP, PLAIN, SORT,
+    PREFIX, LIMIT, PROGRESS, KEEP, PLAIN, SORT,
 };
 
 static const struct option_row {
@@ -47,6 +47,7 @@ static const struct option_row {
     { "output", OUTPUT, COMMAND_DUMP, "FILE",
         "dump: write FILE, which appears when it is whole" },
     { "prefix", PREFIX, COMMAND_DUMP, "TEXT", "dump: only keys that begin with TEXT" },
+    { "limit", LIMIT, COMMAND_DUMP, "N", "dump: at most N items" },
     { "keep", KEEP, COMMAND_LOAD, NULL, "load: leave keys alone that are there already" },
     { "progress", PROGRESS, COMMAND_DUMP | COMMAND_LOAD, NULL,
         "dump, load: show progress even if stderr is no terminal" },
@@ -165,6 +166,15 @@ set_sort(struct args *args, const char *text)
 }
 
 static int
+set_limit(struct args *args, const char *text)
+{
+    if (!num_u64(slice_of(text, strlen(text)), NUM_U64_MAX, &args->limit) ||
+        args->limit == 0)
+        return usage("--limit: a number from 1, not \"%s\"", text);
+    return -1;
+}
+
+static int
 set_number(struct args *args, enum letter letter, const char *text)
 {
     uint64_t number;
@@ -207,6 +217,8 @@ set(struct args *args, const struct option_row *row, const char *text)
     case COUNT:
     case INTERVAL:
         return set_number(args, row->letter, text);
+    case LIMIT:
+        return set_limit(args, text);
     case SORT:
         return set_sort(args, text);
     case OUTPUT:

@@ -31,6 +31,7 @@ struct args {
     const char *auth_file, *user; /* NULL: not given */
     const char *output;           /* dump: NULL or "-" is stdout */
     const char *prefix;           /* dump: only keys that begin with it; NULL: all */
+    uint64_t limit;               /* dump: at most so many items; 0: all */
     bool quiet, progress;         /* dump, load */
     bool keep;                    /* load: what is there already stays */
     uint32_t count;               /* ping, watch, top: 0: no end */

@@ -12,6 +12,9 @@
  * a window of them and a buffer of a value's bytes, whatever is stored. An item that goes
  * between the two is a miss and is left out. `u` leaves the order of eviction as it was.
  *
+ * The server is asked for no more keys than are wanted (--prefix, --limit). memcached does
+ * not know how; then it lists all, and the others are dropped here.
+ *
  * The list follows the hash table, because memcached's other way, `all`, passes over items
  * that are in use at that moment.
  *
@@ -41,6 +44,8 @@
 /* Items whose refusal is told; the rest are only counted. */
 #define COMPLAINTS_MAX 5u
 #define BUSY_MS 100
+/* The command for a list of keys, with a prefix and a number. */
+#define LIST_COMMAND_MAX (SHOW_ROOM(RECORD_KEY_MAX) + NUM_U64_MAX + 64)
 
 struct dump {
     const struct args *args;
@@ -179,14 +184,48 @@ ask_list(struct dump *dump, const char *command, struct slice *line)
     }
 }
 
+#define LIST_COMMAND "lru_crawler metadump hash"
+
+/* The command that lets the server choose the keys; false: all are wanted, or the prefix is
+ * longer than any key. */
+static bool
+filtered_list(const struct args *args, char command[LIST_COMMAND_MAX])
+{
+    size_t len = args->prefix == NULL ? 0 : strlen(args->prefix);
+    char *to = command + snprintf(command, LIST_COMMAND_MAX, LIST_COMMAND);
+
+    if (len > RECORD_KEY_MAX || (len == 0 && args->limit == 0))
+        return false;
+    if (len > 0) {
+        to += sprintf(to, " prefix=");
+        to = show_key_put(to, slice_of(args->prefix, len));
+    }
+    if (args->limit > 0)
+        to += sprintf(to, " limit=%" PRIu64, args->limit);
+    sprintf(to, "\r\n");
+    return true;
+}
+
+static bool
+is_unknown(struct slice line)
+{
+    return slice_starts(line, SLICE("BADCLASS")) || slice_starts(line, SLICE("ERROR"));
+}
+
+/* Servers that can't choose list everything, and take_key() chooses. Old ones know only
+ * "all". */
 static enum ctl_status
 begin_list(struct dump *dump, struct slice *line)
 {
-    enum ctl_status status = ask_list(dump, "lru_crawler metadump hash\r\n", line);
+    char command[LIST_COMMAND_MAX];
+    enum ctl_status status = CTL_OK;
+    bool filtered = filtered_list(dump->args, command);
 
-    /* Old servers know only "all". */
-    if (status == CTL_OK &&
-        (slice_starts(*line, SLICE("BADCLASS")) || slice_starts(*line, SLICE("ERROR"))))
+    if (filtered)
+        status = ask_list(dump, command, line);
+    if (!filtered || (status == CTL_OK && is_unknown(*line)))
+        status = ask_list(dump, LIST_COMMAND "\r\n", line);
+    if (status == CTL_OK && is_unknown(*line))
         status = ask_list(dump, "lru_crawler metadump all\r\n", line);
     return status;
 }
@@ -203,6 +242,8 @@ take_key(struct dump *dump, struct slice line)
     if (prefix != NULL &&
         !slice_starts(slice_of(record.key, record.key_len),
             slice_of(prefix, strlen(prefix))))
+        return CTL_OK;
+    if (dump->args->limit > 0 && dump->spool.keys == dump->args->limit)
         return CTL_OK;
     return spool_add(&dump->spool, &record) ? CTL_OK : spool_broken();
 }

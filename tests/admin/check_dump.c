@@ -201,6 +201,61 @@ START_TEST(every_item_is_dumped_once)
 }
 END_TEST
 
+static size_t
+count_dumped(struct fixture *fixture, const char *words)
+{
+    char command[256];
+    const char *reply;
+
+    snprintf(command, sizeof command, "lru_crawler metadump %s", words);
+    reply = fixture_ask(fixture, command);
+    ck_assert_int_eq(strncmp(reply, "OK\r\n", 4), 0);
+    ck_assert_str_eq(reply + fixture->reply_len - 5, "END\r\n");
+    return count_lines(reply, "key=");
+}
+
+START_TEST(a_prefix_and_a_limit_choose_keys)
+{
+    struct fixture fixture;
+
+    fixture_open(&fixture);
+    fill(&fixture, 20000); /* key:0 ... */
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=key:"), 20000);
+    ck_assert_uint_eq(count_dumped(&fixture, "hash prefix=key%3A12"), 1 + 10 + 100 + 1000);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=%6B%65%79%3a12345"), 1);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=key:123456"), 0);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=none"), 0);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=Key"), 0);
+    ck_assert_uint_eq(count_dumped(&fixture, "all limit=1"), 1);
+    ck_assert_uint_eq(count_dumped(&fixture, "all limit=19999"), 19999);
+    ck_assert_uint_eq(count_dumped(&fixture, "all limit=18446744073709551615"), 20000);
+    ck_assert_uint_eq(count_dumped(&fixture, "all limit=50 prefix=key:1"), 50);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=key:12 limit=5000"), 1111);
+    ck_assert_uint_eq(count_dumped(&fixture, ", prefix=key:"), 0);
+    ck_assert_str_eq(fixture_ask(&fixture, "lru_crawler mgdump all prefix=key:777 limit=1"),
+        "OK\r\nmg key:777\r\nEN\r\n");
+    fixture_close(&fixture);
+}
+END_TEST
+
+/* Any byte can be written. */
+START_TEST(a_prefix_of_any_bytes_can_be_written)
+{
+    struct fixture fixture;
+
+    fixture_open(&fixture);
+    fixture_set(&fixture, "a b%c", 0, 0, 1);
+    fixture_set(&fixture, "a b\x01\xff", 0, 0, 1);
+    fixture_set(&fixture, "a", 0, 0, 1);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=a"), 3);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=a%20"), 2);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=a%20b%25"), 1);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=a%20b%01%ff"), 1);
+    ck_assert_uint_eq(count_dumped(&fixture, "all prefix=a%20b%01%FF%00"), 0);
+    fixture_close(&fixture);
+}
+END_TEST
+
 START_TEST(large_items_are_dumped_with_their_size)
 {
     struct fixture fixture;
@@ -392,6 +447,8 @@ main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_metadump_line_has_memcacheds_form);
+    tcase_add_test(tcase, a_prefix_and_a_limit_choose_keys);
+    tcase_add_test(tcase, a_prefix_of_any_bytes_can_be_written);
     tcase_add_test(tcase, a_dump_tells_expiry_use_and_age);
     tcase_add_test(tcase, without_cas_the_unique_reads_as_zero);
     tcase_add_loop_test(tcase, keys_of_any_bytes_are_dumped_safely, 0, 2);

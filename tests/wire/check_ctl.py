@@ -812,6 +812,53 @@ class Dumps(Case):
         dump = self.ctl("dump", "--prefix", "a:", server=server, safe=False).out
         self.assertEqual(parse_dump(dump).keys(), {b"a:1", b"a:2"})
 
+    def test_a_limit_is_kept(self):
+        server = self.serve()
+        store(server.port, {b"%d:%d" % (i % 2, i): (0, 0, b"x") for i in range(1000)})
+        for words, count in ((("--limit", "7"), 7), (("--limit", "5000"), 1000),
+                             (("--limit", "600", "--prefix", "1:"), 500),
+                             (("--limit", "1", "--prefix", "1:"), 1)):
+            dump = parse_dump(self.ctl("dump", *words, server=server, safe=False).out)
+            self.assertEqual(len(dump), count)
+            self.assertTrue("--prefix" not in words or all(
+                key.startswith(b"1:") for key in dump))
+        for limit in ("0", "-1", "x", "", "18446744073709551616"):
+            self.ctl("dump", "--limit", limit, server=server, status=USAGE)
+        self.ctl("stats", "--limit", "1", server=server, status=USAGE)
+
+    def test_the_server_is_asked_for_no_more_than_is_wanted(self):
+        asked = []
+
+        def listen(talk):
+            asked.append(talk.line())
+            talk.say(b"OK\r\nEND\r\n")
+        for words, line in (((), b"hash"), (("--limit", "3"), b"hash limit=3"),
+                            (("--prefix", "a b%\n"), b"hash prefix=a%20b%25%0A"),
+                            (("--prefix", "a", "--limit", "2"), b"hash prefix=a limit=2"),
+                            (("--prefix", 300 * "x"), b"hash")):
+            with Liar(listen) as liar:
+                self.ctl("dump", *words, server=liar)
+            self.assertEqual(asked.pop(), b"lru_crawler metadump " + line)
+
+    def test_servers_that_cannot_choose_list_everything(self):
+        asked = []
+
+        def listen(talk):
+            for reply in (b"ERROR\r\n", b"BADCLASS invalid class id\r\n",
+                          b"".join(b"key=%s exp=-1 la=1 \n" % key for key in
+                                   (b"b%3A", b"a%3A1", b"a%3A2", b"a%3A3")) + b"END\r\n"):
+                asked.append(talk.line())
+                talk.say(reply)
+            for _ in range(2):
+                asked.append(talk.line())
+            talk.say(b"VA 1 f0 t-1\r\nx\r\n" * 2)
+        with Liar(listen) as liar:
+            dump = self.ctl("dump", "--prefix", "a:", "--limit", "2", server=liar, safe=False)
+        self.assertEqual(list(parse_dump(dump.out)), [b"a:1", b"a:2"])
+        self.assertEqual(asked, [b"lru_crawler metadump hash prefix=a: limit=2",
+                                 b"lru_crawler metadump hash", b"lru_crawler metadump all",
+                                 b"mg a:1 v f t u", b"mg a:2 v f t u"])
+
     def test_the_file_appears_when_it_is_whole(self):
         server = self.serve()
         store(server.port, {b"k": (0, 0, b"v")})

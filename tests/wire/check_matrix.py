@@ -174,6 +174,7 @@ class Matrix(unittest.TestCase):
                     b"lru_crawler enable", b"lru_crawler crawl 1,2",
                     b"lru_crawler tocrawl 0", b"lru_crawler sleep 100",
                     b"lru_crawler metadump all", b"lru_crawler mgdump all",
+                    b"lru_crawler metadump all prefix=a%20 limit=1", b"flush_prefix a:",
                     b"cache_memlimit 64", b"verbosity 0", b"stats items", b"stats detail on",
                     b"stats cachedump 1 1", b"stats conns", b"stats sizes", b"extstore item_size 1",
                     b"refresh_certs", b"shutdown graceful", b"debugtime p")

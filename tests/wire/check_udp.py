@@ -161,6 +161,8 @@ TEXT = [line + b"\r\n" for line in (
     b"ms tiny 1 c k b\r\n1", b"set tiny 0 0 1\r\n1", b"set tiny 0 0 1 noreply\r\n1",
     b"append tiny 0 0 1\r\n1", b"prepend tiny 0 0 1\r\n1", b"add tiny 0 0 1\r\n1",
     b"replace tiny 0 0 1\r\n1", b"cas tiny 0 0 1 1\r\n1", b"set tiny 0 0 2000000\r\n",
+    b"lru_crawler metadump all prefix=h", b"lru_crawler mgdump all prefix=filler limit=9",
+    b"flush_prefix filler", b"flush_prefix", b"flush_prefix a noreply",
     b"flush_all 1000000", b"flush_all -1", b"flush_all noreply 1")
 ] + [verb + b" " + key + b"\r\n" for verb in (b"get", b"gets", b"gat 0", b"mg", b"me")
      for key in KEYS]
