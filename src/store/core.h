@@ -62,6 +62,9 @@ struct flush_prefix {
     char bytes[STORE_FLUSH_PREFIX_MAX];
 };
 
+/* Chosen ones, and those of an earlier life whose horizons still count. */
+#define FLUSH_SLOTS (2 * STORE_FLUSH_PREFIXES_MAX)
+
 struct store {
     /* Read by everyone, written hardly ever. */
     struct arena arena;
@@ -89,8 +92,9 @@ struct store {
     _Atomic uint64_t pages_moved, move_rescues;
 
     struct lock flush_lock;    /* guards all horizons; see flush.c */
-    unsigned nflush_prefixes;  /* like their texts, set at the start */
-    struct flush_prefix flush_prefixes[STORE_FLUSH_PREFIXES_MAX];
+    unsigned nflush_prefixes;  /* chosen; like their texts, set at the start */
+    unsigned nflush_slots;     /* with those that are no longer chosen, which come behind */
+    struct flush_prefix flush_prefixes[FLUSH_SLOTS];
 
     /* The sweep; see sweep.c. */
     _Atomic bool sweep_enabled;
@@ -137,6 +141,15 @@ item_at(const struct store *store, uint64_t ref)
 /* ---- flush.c ------------------------------------------------------------------------- */
 
 void flush_init(struct store *store, const struct store_options *options);
+/*
+ * For a store that goes on with the items of another, before anybody uses it: a prefix with its
+ * horizon. It need not be chosen any more; then what it hid stays hidden. Too many of them hide
+ * more than they did.
+ */
+void flush_restore_prefix(struct store *store, struct slice text, uint64_t horizon,
+    uint64_t flushes);
+/* When all horizons and store.cas are there. False: they can't be. */
+bool flush_restore_end(struct store *store);
 /* Does the pending flush unless another thread was faster. */
 void flush_due(struct store *store, uint32_t now);
 /* Returns when no flush is under way. */

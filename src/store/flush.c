@@ -46,7 +46,7 @@ flush_init(struct store *store, const struct store_options *options)
         prefix->len = (uint8_t)text.len;
         memcpy(prefix->bytes, text.data, text.len);
     }
-    store->nflush_prefixes = options->nflush_prefixes;
+    store->nflush_prefixes = store->nflush_slots = options->nflush_prefixes;
 }
 
 bool
@@ -55,7 +55,7 @@ flush_hides(const struct store *store, const struct item *item, uint32_t info, u
     /* Acquire, here and below: pairs with the release in flush_end_locked(). */
     if (seq <= atomic_load_explicit(&store->flushed, memory_order_acquire))
         return true;
-    for (unsigned i = 0; i < store->nflush_prefixes; i++) {
+    for (unsigned i = 0; i < store->nflush_slots; i++) {
         const struct flush_prefix *prefix = &store->flush_prefixes[i];
 
         if (seq <= atomic_load_explicit(&prefix->horizon, memory_order_acquire) &&
@@ -137,21 +137,28 @@ prefix_text(const struct flush_prefix *prefix)
     return slice_of(prefix->bytes, prefix->len);
 }
 
+/* Of the first `n`; NULL: it is none of them. */
+static struct flush_prefix *
+find_prefix(struct store *store, unsigned n, struct slice text)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (slice_equal(prefix_text(&store->flush_prefixes[i]), text))
+            return &store->flush_prefixes[i];
+    return NULL;
+}
+
 enum store_result
 store_flush_prefix(struct store *store, struct slice text)
 {
-    for (unsigned i = 0; i < store->nflush_prefixes; i++) {
-        struct flush_prefix *prefix = &store->flush_prefixes[i];
+    struct flush_prefix *prefix = find_prefix(store, store->nflush_prefixes, text);
 
-        if (!slice_equal(prefix_text(prefix), text))
-            continue;
-        lock_take(&store->flush_lock);
-        flush_end_locked(store, &prefix->horizon, flush_begin_locked(store));
-        atomic_fetch_add_explicit(&prefix->flushes, 1, memory_order_relaxed);
-        lock_give(&store->flush_lock);
-        return STORE_OK;
-    }
-    return STORE_MISS;
+    if (prefix == NULL)
+        return STORE_MISS;
+    lock_take(&store->flush_lock);
+    flush_end_locked(store, &prefix->horizon, flush_begin_locked(store));
+    atomic_fetch_add_explicit(&prefix->flushes, 1, memory_order_relaxed);
+    lock_give(&store->flush_lock);
+    return STORE_OK;
 }
 
 unsigned
@@ -168,4 +175,41 @@ store_flush_prefix_text(const struct store *store, unsigned i, uint64_t *flushes
     assert(i < store->nflush_prefixes);
     *flushes_out = atomic_load_explicit(&prefix->flushes, memory_order_relaxed);
     return prefix_text(prefix);
+}
+
+/* ---- Another store's items ----------------------------------------------------------- */
+
+void
+flush_restore_prefix(struct store *store, struct slice text, uint64_t horizon,
+    uint64_t flushes)
+{
+    struct flush_prefix *prefix = find_prefix(store, store->nflush_slots, text);
+
+    assert(text.len <= STORE_FLUSH_PREFIX_MAX);
+    if (prefix == NULL && horizon == 0)
+        return;
+    if (prefix == NULL && store->nflush_slots == FLUSH_SLOTS) {
+        if (horizon > store->flushed)
+            store->flushed = horizon;
+        return;
+    }
+    if (prefix == NULL) {
+        prefix = &store->flush_prefixes[store->nflush_slots++];
+        prefix->len = (uint8_t)text.len;
+        memcpy(prefix->bytes, text.data, text.len);
+    }
+    prefix->horizon = horizon;
+    prefix->flushes = flushes;
+}
+
+bool
+flush_restore_end(struct store *store)
+{
+    uint64_t latest = store->flushed;
+
+    for (unsigned i = 0; i < store->nflush_slots; i++)
+        if (store->flush_prefixes[i].horizon > latest)
+            latest = store->flush_prefixes[i].horizon;
+    store->flush_latest = latest;
+    return (store->cas & FLUSHING) == 0 && latest <= store->cas;
 }

@@ -439,6 +439,79 @@ START_TEST(what_a_prefix_hides_is_reclaimed_in_the_background)
 }
 END_TEST
 
+/* As if the items had been another store's, which had flushed some of them. */
+START_TEST(horizons_come_back_by_their_texts)
+{
+    struct store_options options = options_with_prefixes(2 << 20);
+    uint64_t flushes, horizon;
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    kit_write(&kit, STORE_SET, "b:1", "old");
+    kit_write(&kit, STORE_SET, "gone:1", "old");
+    horizon = atomic_load(&kit.store->cas);
+    kit_write(&kit, STORE_SET, "a:1", "old");
+    kit_write(&kit, STORE_SET, "b:2", "new");
+    kit_write(&kit, STORE_SET, "gone:2", "new");
+    flush_restore_prefix(kit.store, SLICE("gone:"), horizon, 7);
+    flush_restore_prefix(kit.store, SLICE("b:"), horizon, 5);
+    flush_restore_prefix(kit.store, SLICE("never:"), 0, 0);
+    ck_assert(flush_restore_end(kit.store));
+    ck_assert_uint_eq(store_flush_prefixes(kit.store), 4);
+    ck_assert(slice_equal(store_flush_prefix_text(kit.store, 1, &flushes), SLICE("b:")));
+    ck_assert_uint_eq(flushes, 5);
+    kit_expect(&kit, "b:1", NULL);
+    kit_expect(&kit, "gone:1", NULL);
+    kit_expect(&kit, "a:1", "old");
+    kit_expect(&kit, "b:2", "new");
+    kit_expect(&kit, "gone:2", "new");
+    ck_assert_int_eq(flush_prefix(&kit, "gone:"), STORE_MISS);
+    ck_assert_int_eq(flush_prefix(&kit, "b:"), STORE_OK);
+    kit_expect(&kit, "b:2", NULL);
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(more_old_prefixes_than_there_is_room_for_hide_more)
+{
+    struct store_options options = options_with_prefixes(2 << 20);
+    char text[KIT_KEY_MAX];
+    uint64_t horizon;
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    kit_write(&kit, STORE_SET, "x:1", "old");
+    horizon = atomic_load(&kit.store->cas);
+    kit_write(&kit, STORE_SET, "x:2", "new");
+    for (unsigned n = 0; n < FLUSH_SLOTS - 4; n++)
+        flush_restore_prefix(kit.store, kit_key(text, "old", n), horizon, 1);
+    ck_assert(flush_restore_end(kit.store));
+    kit_expect(&kit, "x:1", "old");
+    flush_restore_prefix(kit.store, SLICE("over"), horizon, 1);
+    ck_assert(flush_restore_end(kit.store));
+    kit_expect(&kit, "x:1", NULL);
+    kit_expect(&kit, "x:2", "new");
+    kit_close(&kit);
+}
+END_TEST
+
+START_TEST(horizons_that_cannot_be_are_refused)
+{
+    struct store_options options = options_with_prefixes(2 << 20);
+    struct kit kit;
+
+    kit_open(&kit, &options);
+    ck_assert(flush_restore_end(kit.store));
+    flush_restore_prefix(kit.store, SLICE("a:"), UINT64_MAX, 1);
+    ck_assert(!flush_restore_end(kit.store));
+    flush_restore_prefix(kit.store, SLICE("a:"), 0, 1);
+    kit.store->cas |= FLUSHING;
+    ck_assert(!flush_restore_end(kit.store));
+    kit.store->cas &= ~FLUSHING;
+    kit_close(&kit);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -457,5 +530,8 @@ main(void)
     tcase_add_test(tc, keys_go_with_any_prefix_they_begin_with);
     tcase_add_test(tc, keys_may_be_binary_and_uniques_may_be_chosen);
     tcase_add_test(tc, what_a_prefix_hides_is_reclaimed_in_the_background);
+    tcase_add_test(tc, horizons_come_back_by_their_texts);
+    tcase_add_test(tc, more_old_prefixes_than_there_is_room_for_hide_more);
+    tcase_add_test(tc, horizons_that_cannot_be_are_refused);
     return kit_run(suite, tc);
 }
