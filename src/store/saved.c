@@ -6,6 +6,7 @@
  *   locks, drains     nobody is inside
  *   pins, uploads     there are none
  *   threads' scratch, generators
+ *   store.flush_latest  the highest of the horizons
  *   store.second      maintenance tells it anew
  *   options           the next process has its own; those that items depend on are compared
  */
@@ -82,6 +83,37 @@ exchange_store(struct state *state, struct store *store)
     NUMBER(store->balance_evicted);
     NUMBER(store->balance_credit);
     SMALL(store->balance_second);
+}
+
+/* Of prefixes by their texts: the next store may have chosen others, or in another order. */
+static void
+exchange_prefix(struct state *state, struct store *store, const struct flush_prefix *prefix)
+{
+    char text[STORE_FLUSH_PREFIX_MAX] = "";
+    uint32_t len = state_small(state, prefix->len, STORE_FLUSH_PREFIX_MAX);
+
+    memcpy(text, prefix->bytes, prefix->len);
+    state_bytes(state, text, sizeof text);
+    uint64_t horizon = state_number(state, prefix->horizon, UINT64_MAX);
+    uint64_t flushes = state_number(state, prefix->flushes, UINT64_MAX);
+    if (len == 0)
+        state_refuse(state);
+    if (!state->saving && state->bad == 0)
+        flush_restore_prefix(store, slice_of(text, len), horizon, flushes);
+}
+
+static void
+exchange_flushes(struct state *state, struct store *store)
+{
+    static const struct flush_prefix none;
+    uint32_t n;
+
+    part(state, 'f');
+    n = state_small(state, store->nflush_slots, FLUSH_SLOTS);
+    for (uint32_t i = 0; i < n; i++)
+        exchange_prefix(state, store, state->saving ? &store->flush_prefixes[i] : &none);
+    if (!state->saving && !flush_restore_end(store))
+        state_refuse(state);
 }
 
 static void
@@ -236,6 +268,7 @@ saved_exchange(struct state *state, struct store *store, struct store_thread *su
     if (why != NULL)
         return state->bad != 0 ? NULL : why;
     exchange_store(state, store);
+    exchange_flushes(state, store);
     exchange_sums(state, sums);
     exchange_table(state, &store->table);
     exchange_pool(state, &store->slab);

@@ -168,6 +168,41 @@ START_TEST(flushes_go_on)
 }
 END_TEST
 
+/* Whichever prefixes the next store has chosen, and in whichever order. */
+START_TEST(flushes_of_prefixes_go_on)
+{
+    static const struct slice BEFORE[] = { { "a:", 2 }, { "b:", 2 }, { "c:", 2 } };
+    static const struct slice AFTER[] = { { "c:", 2 }, { "d:", 2 }, { "b:", 2 } };
+    struct store_options options = small_options();
+    uint64_t flushes;
+    struct kit kit;
+
+    options.flush_prefixes = BEFORE;
+    options.nflush_prefixes = 3;
+    kit_open(&kit, &options);
+    ck_assert_int_eq(kit_write(&kit, STORE_SET, "a:1", "1"), STORE_OK);
+    ck_assert_int_eq(kit_write(&kit, STORE_SET, "b:1", "1"), STORE_OK);
+    ck_assert_int_eq(kit_write(&kit, STORE_SET, "c:1", "1"), STORE_OK);
+    ck_assert_int_eq(store_flush_prefix(kit.store, SLICE("a:")), STORE_OK);
+    ck_assert_int_eq(store_flush_prefix(kit.store, SLICE("b:")), STORE_OK);
+    ck_assert_int_eq(kit_write(&kit, STORE_SET, "b:2", "1"), STORE_OK);
+    options.flush_prefixes = AFTER;
+    kit_hand_over(&kit, &options, false);
+    kit_expect(&kit, "a:1", NULL); /* no longer chosen, and gone all the same */
+    kit_expect(&kit, "b:1", NULL);
+    kit_expect(&kit, "b:2", "1");
+    kit_expect(&kit, "c:1", "1");
+    ck_assert_int_eq(store_flush_prefix(kit.store, SLICE("a:")), STORE_MISS);
+    ck_assert(slice_equal(store_flush_prefix_text(kit.store, 2, &flushes), SLICE("b:")));
+    ck_assert_uint_eq(flushes, 1);
+    ck_assert_int_eq(store_flush_prefix(kit.store, SLICE("c:")), STORE_OK);
+    kit_hand_over(&kit, &options, true);
+    kit_expect(&kit, "c:1", NULL);
+    kit_expect(&kit, "b:2", "1");
+    kit_close(&kit);
+}
+END_TEST
+
 /* Several threads' counts become those of one that is closed; the next ones add to them. */
 START_TEST(counts_of_all_threads_go_on)
 {
@@ -709,6 +744,7 @@ main(void)
     tcase_add_loop_test(tc, it_goes_on_for_many_rounds, 0, 2);
     tcase_add_test(tc, uniques_and_times_go_on);
     tcase_add_test(tc, flushes_go_on);
+    tcase_add_test(tc, flushes_of_prefixes_go_on);
     tcase_add_test(tc, counts_of_all_threads_go_on);
     tcase_add_test(tc, the_estimate_goes_on);
     tcase_add_test(tc, a_file_with_a_name_serves_as_well);
