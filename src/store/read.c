@@ -38,10 +38,11 @@ store_prefetch_item(const struct store *store, uint64_t hash)
     const struct bucket *bucket = &store->table.buckets[table_bucket(hash, n)];
     uint64_t tag = table_tag(hash);
 
+    TABLE_UNROLL
     for (unsigned i = 0; i < TABLE_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_relaxed);
 
-        if (slot != 0 && (slot ^ tag) >> TABLE_REF_BITS == 0) {
+        if (table_slot_matches(slot, tag)) {
             const char *item = store->arena.base + ((slot & TABLE_REF_MASK) << 3);
             __builtin_prefetch(item);
             __builtin_prefetch(item + 64);
@@ -124,11 +125,12 @@ scan_chain(const struct store *store, const struct bucket *first, uint64_t meta,
     for (;;) {
         uint32_t overflow;
 
+        TABLE_UNROLL
         for (unsigned i = 0; i < TABLE_SLOTS; i++) {
             uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
             struct item *item;
 
-            if (slot == 0 || (slot ^ tag) >> TABLE_REF_BITS != 0)
+            if (__builtin_expect(!table_slot_matches(slot, tag), 1))
                 continue;
             item = arena_item(&store->arena, slot & TABLE_REF_MASK);
             if (INFO_KEY_LEN(item_info(item)) == key.len &&

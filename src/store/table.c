@@ -67,40 +67,39 @@ item_has_key(const struct item *item, struct slice key)
 struct table_spot
 table_find(struct table *table, uint64_t hash, struct slice key)
 {
-    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
+    struct bucket *first = bucket_of(table, hash);
     uint64_t tag = table_tag(hash);
 
-    for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
-        for (spot.slot = 0; spot.slot < TABLE_SLOTS; spot.slot++) {
-            uint64_t slot = load(&spot.at->slots[spot.slot]);
+    for (struct bucket *at = first; at != NULL; at = next_in_chain(table, at)) {
+        TABLE_UNROLL
+        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
+            uint64_t slot = load(&at->slots[i]);
             struct item *item;
 
-            if (slot == 0 || (slot ^ tag) >> TABLE_REF_BITS != 0)
+            if (__builtin_expect(!table_slot_matches(slot, tag), 1))
                 continue;
             item = arena_item(table->arena, slot & TABLE_REF_MASK);
-            if (item_has_key(item, key)) {
-                spot.item = item;
-                return spot;
-            }
+            if (item_has_key(item, key))
+                return (struct table_spot){ first, at, i, item, hash };
         }
     }
-    return spot;
+    return (struct table_spot){ .bucket = first, .hash = hash };
 }
 
 struct table_spot
 table_find_ref(struct table *table, uint64_t hash, uint64_t ref)
 {
-    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
+    struct bucket *first = bucket_of(table, hash);
 
-    for (spot.at = spot.bucket; spot.at != NULL; spot.at = next_in_chain(table, spot.at)) {
-        for (spot.slot = 0; spot.slot < TABLE_SLOTS; spot.slot++) {
-            if ((load(&spot.at->slots[spot.slot]) & TABLE_REF_MASK) == ref) {
-                spot.item = arena_item(table->arena, ref);
-                return spot;
-            }
+    for (struct bucket *at = first; at != NULL; at = next_in_chain(table, at)) {
+        TABLE_UNROLL
+        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
+            if ((load(&at->slots[i]) & TABLE_REF_MASK) == ref)
+                return (struct table_spot){ first, at, i, arena_item(table->arena, ref),
+                    hash };
         }
     }
-    return spot;
+    return (struct table_spot){ .bucket = first, .hash = hash };
 }
 
 /* ---- Changing ------------------------------------------------------------------------ */

@@ -96,6 +96,18 @@ table_tag(uint64_t hash)
     return hash >> TABLE_POWER_MIN << (64 - TABLE_TAG_BITS);
 }
 
+/* Does a slot have this tag, and refer to something? */
+static inline bool
+table_slot_matches(uint64_t slot, uint64_t tag)
+{
+    return (slot ^ tag) <= TABLE_REF_MASK && slot != 0;
+}
+
+/* Before a loop over a bucket's slots that nearly always goes through all of them: four
+ * instructions a slot in place of nine. */
+#define TABLE_UNROLL _Pragma("GCC unroll 7")
+_Static_assert(TABLE_SLOTS == 7, "TABLE_UNROLL names the number of slots");
+
 static inline uint32_t
 table_count(const struct table *table)
 {
