@@ -32,8 +32,8 @@ policy_protects(struct store *store, const struct item *item, uint32_t info, uin
 static unsigned
 step_shift(const struct slab_class *class)
 {
-    uint64_t used = class->used, window = class_window(class);
-    uint64_t range = used > window ? used : window;
+    uint64_t used = counter_get(&class->used), least = class_window_min(class);
+    uint64_t range = used > least ? used : least;
     unsigned shift;
 
     if (range <= GHOST_STEPS / 4)

@@ -126,6 +126,13 @@ void slab_free(struct slab *slab, struct item *chunk);
  * holds. NULL: no chunk there, or no pages at all. The class is locked. */
 struct item *slab_hand_step(struct slab *slab, struct slab_class *class);
 
+/* The least that class_window() says. */
+static inline uint64_t
+class_window_min(const struct slab_class *class)
+{
+    return 4 * class->per_page;
+}
+
 /* So many evictions ago a key must have gone for its return to say that a few more pages would
  * have kept it: four pages' worth, more in a large class, whose evictions are many. */
 static inline uint64_t
@@ -133,7 +140,7 @@ class_window(const struct slab_class *class)
 {
     uint64_t part = atomic_load_explicit(&class->used, memory_order_relaxed) / 64;
 
-    return part > 4 * class->per_page ? part : 4 * class->per_page;
+    return part > class_window_min(class) ? part : class_window_min(class);
 }
 
 /* Is the chunk's page being emptied at the moment? */
