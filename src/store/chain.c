@@ -302,7 +302,7 @@ upload_class(const struct store_upload *upload)
 
 void
 upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
-    uint32_t bits)
+    uint32_t bits, uint64_t hash)
 {
     struct store *store = upload->store;
 
@@ -317,7 +317,7 @@ upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
         ref = piece_next(piece);
         item_set_info(piece, info_make(0, INFO_CLASS(item_info(piece)), KIND_PIECE) | bits);
         if (bits & INFO_PROBATION)
-            policy_enlist(store, piece);
+            policy_enlist(store, piece, hash);
     }
 }
 

@@ -324,11 +324,11 @@ void chain_check(struct store *store, struct item *item);
 void chain_free(struct store *store, uint64_t first);
 /* Tells every piece that its item lies elsewhere now. */
 void chain_reown(struct store *store, struct item *head);
-/* Makes the pieces of a complete upload the chain of `head`, with `bits` in the info of each.
- * Either upload_end() follows,
+/* Makes the pieces of a complete upload the chain of `head`, whose key has this hash, with
+ * `bits` in the info of each. Either upload_end() follows,
  * or `head` is dropped and the upload can be given again or cancelled. */
 void upload_give(struct store_upload *upload, struct item *head, struct chain *chain,
-    uint32_t bits);
+    uint32_t bits, uint64_t hash);
 /* Class of its last piece; all others are of the largest class or of one kind. */
 unsigned upload_last_class(const struct store_upload *upload);
 /* Class of its first piece. */

@@ -140,33 +140,75 @@ count_victim(struct store *store, struct item *item, uint64_t hash, unsigned id,
     policy_evicted(store, id, hash, age, now);
 }
 
+/* The item that a chunk belongs to, as it seems without any lock: its ref, or 0. */
+static uint64_t
+owner_of(const struct store *store, uint64_t ref)
+{
+    const struct item *item = item_at(store, ref);
+
+    if (INFO_KIND(item_info(item)) == KIND_PIECE) {
+        ref = item_cas(item);
+        if (!arena_ref_valid(&store->arena, ref))
+            return 0;
+        item = item_at(store, ref);
+    }
+    return INFO_KIND(item_info(item)) == KIND_ITEM ? ref : 0;
+}
+
+/* Takes the stripe that the hash tells, if it is free, and looks for the item. */
+static struct table_spot
+lock_spot(struct store *store, uint64_t hash, uint64_t ref, struct lock **stripe_out)
+{
+    struct table_spot spot = { .item = NULL };
+
+    *stripe_out = table_stripe(&store->table, hash);
+    if (!lock_try(*stripe_out))
+        return spot;
+    spot = table_find_ref(&store->table, hash, ref);
+    if (spot.item == NULL)
+        lock_give(*stripe_out);
+    return spot;
+}
+
 struct table_spot
 lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
     struct lock **stripe_out)
 {
-    struct table_spot none = { .item = NULL }, spot;
-    struct item *item = item_at(store, ref);
-    uint32_t info = item_info(item);
+    struct item *item;
+    uint32_t key_len;
     uint64_t hash;
 
-    if (INFO_KIND(info) == KIND_PIECE) {
-        ref = item_cas(item);
-        if (!arena_ref_valid(&store->arena, ref))
-            return none;
-        item = item_at(store, ref);
-        info = item_info(item);
-    }
-    if (INFO_KIND(info) != KIND_ITEM || INFO_KEY_LEN(info) == 0)
-        return none;
-    racy_read(thread->key, item->data, INFO_KEY_LEN(info));
-    hash = hash_bytes(&store->hash_key, thread->key, INFO_KEY_LEN(info));
+    ref = owner_of(store, ref);
+    if (ref == 0)
+        return (struct table_spot){ .item = NULL };
+    item = item_at(store, ref);
+    key_len = INFO_KEY_LEN(item_info(item));
+    if (key_len == 0)
+        return (struct table_spot){ .item = NULL };
+    racy_read(thread->key, item->data, key_len);
+    hash = hash_bytes(&store->hash_key, thread->key, key_len);
     policy_prefetch(store, hash);
-    *stripe_out = table_stripe(&store->table, hash);
-    if (!lock_try(*stripe_out))
-        return none;
-    spot = table_find_ref(&store->table, hash, ref);
+    return lock_spot(store, hash, ref, stripe_out);
+}
+
+/* The same by the bits of the hash that a victim comes with; where they don't lead to it, by
+ * its key. */
+static struct table_spot
+lock_victim(struct store *store, struct store_thread *thread, const struct victim *victim,
+    struct lock **stripe_out)
+{
+    struct table_spot spot;
+    uint64_t ref;
+
+    if (!victim->hashed || table_count(&store->table) >> VICTIM_HASH_BITS != 0)
+        return lock_owner(store, thread, victim->ref, stripe_out);
+    ref = owner_of(store, victim->ref);
+    if (ref == 0)
+        return (struct table_spot){ .item = NULL };
+    spot = lock_spot(store, victim->hash, ref, stripe_out);
     if (spot.item == NULL)
-        lock_give(*stripe_out);
+        return lock_owner(store, thread, victim->ref, stripe_out);
+    spot.hash = table_slot_hash(table_slot(&spot), victim->hash);
     return spot;
 }
 
@@ -182,7 +224,7 @@ may_evict(struct store *store, struct item *item, uint32_t now, enum evict_why w
     return !policy_protects(store, item, info, now);
 }
 
-/* Shows a victim, whose key is in thread->key, to those who watch. */
+/* Shows a victim, whose stripe is held, to those who watch. */
 static void
 show_victim(struct store *store, struct store_thread *thread, struct item *item,
     uint32_t now)
@@ -199,19 +241,20 @@ show_victim(struct store *store, struct store_thread *thread, struct item *item,
     };
     unsigned wanted = atomic_load_explicit(thread->wanted, memory_order_relaxed);
 
+    racy_read(thread->key, item->data, INFO_KEY_LEN(info));
     if ((wanted & thread->observer->evictions) != 0 && item_live(store, item, info, now))
         thread->observer->evicted(thread->observer_context, &evicted);
 }
 
-/* The item that `ref` belongs to, unlinked and counted; NULL: it may not go now. */
+/* The item that a chunk belongs to, unlinked and counted; NULL: it may not go now. */
 static struct item *
-unlink_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
-    enum evict_why why)
+unlink_victim(struct store *store, struct store_thread *thread,
+    const struct victim *victim, uint32_t now, enum evict_why why)
 {
     struct lock *stripe;
-    struct table_spot spot = lock_owner(store, thread, ref, &stripe);
+    struct table_spot spot = lock_victim(store, thread, victim, &stripe);
     struct item *item = spot.item;
-    unsigned id = INFO_CLASS(item_info(item_at(store, ref)));
+    unsigned id = INFO_CLASS(item_info(item_at(store, victim->ref)));
 
     if (item == NULL)
         return NULL;
@@ -232,7 +275,8 @@ bool
 evict_ref(struct store *store, struct store_thread *thread, uint64_t ref, uint32_t now,
     enum evict_why why)
 {
-    struct item *item = unlink_ref(store, thread, ref, now, why);
+    struct victim victim = { .ref = ref };
+    struct item *item = unlink_victim(store, thread, &victim, now, why);
 
     if (item == NULL)
         return false;
@@ -246,13 +290,13 @@ static struct item *
 evict_from(struct store *store, struct store_thread *thread, unsigned id, bool anyway,
     uint32_t now, bool *done_out)
 {
-    uint64_t ref = policy_victim(store, id, anyway, now);
+    struct victim victim = policy_victim(store, id, anyway, now);
     struct item *item;
 
     *done_out = false;
-    if (ref == 0)
+    if (victim.ref == 0)
         return NULL;
-    item = unlink_ref(store, thread, ref, now, EVICT_FOR_SPACE);
+    item = unlink_victim(store, thread, &victim, now, EVICT_FOR_SPACE);
     if (item == NULL)
         return NULL;
     *done_out = true;

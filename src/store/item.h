@@ -67,6 +67,7 @@ enum item_kind { KIND_FREE, KIND_RESERVED, KIND_ITEM, KIND_PIECE };
 #define INFO_PROBATION (1u << 27)
 #define INFO_COUNTER (1u << 28)
 #define INFO_POLICY (7u << 29 | INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE)
+#define INFO_TAG_BITS 3
 #define INFO_TAG(info) ((info) >> 29)
 #define INFO_TAG_OF(number) ((uint32_t)(number) << 29)
 

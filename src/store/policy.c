@@ -120,6 +120,24 @@ policy_admit(struct store *store, const struct item *old, uint64_t hash, unsigne
     return INFO_PROBATION;
 }
 
+/* A ring's entry: | tag 3 | low bits of the hash 21 | ref 40 |. */
+#define ENTRY_TAG(entry) ((entry) >> (TABLE_REF_BITS + VICTIM_HASH_BITS))
+#define HASH_MASK ((UINT64_C(1) << VICTIM_HASH_BITS) - 1)
+_Static_assert(TABLE_REF_BITS + VICTIM_HASH_BITS + INFO_TAG_BITS == 64, "it fits");
+
+static uint64_t
+entry_make(uint64_t ref, uint64_t hash, uint32_t info)
+{
+    return ref | (hash & HASH_MASK) << TABLE_REF_BITS |
+        (uint64_t)INFO_TAG(info) << (TABLE_REF_BITS + VICTIM_HASH_BITS);
+}
+
+static uint64_t
+entry_hash(uint64_t entry)
+{
+    return entry >> TABLE_REF_BITS & HASH_MASK;
+}
+
 /* What a ring's entry refers to, if it still is what was put there: a chunk of the class
  * on probation with the same tag. The class is locked. */
 static struct item *
@@ -134,7 +152,7 @@ probationer(struct store *store, unsigned id, uint64_t entry)
     if (store->slab.pages[arena_page_of(&store->arena, chunk)].slab_class != id)
         return NULL;
     info = item_info(chunk);
-    if (!(info & INFO_PROBATION) || INFO_TAG(info) != entry >> TABLE_REF_BITS)
+    if (!(info & INFO_PROBATION) || INFO_TAG(info) != ENTRY_TAG(entry))
         return NULL;
     return INFO_KIND(info) == KIND_ITEM || INFO_KIND(info) == KIND_PIECE ? chunk : NULL;
 }
@@ -146,7 +164,7 @@ probation_share(const struct slab_class *class)
 }
 
 void
-policy_enlist(struct store *store, struct item *chunk)
+policy_enlist(struct store *store, struct item *chunk, uint64_t hash)
 {
     uint32_t info = item_info(chunk);
     unsigned id = INFO_CLASS(info);
@@ -154,7 +172,7 @@ policy_enlist(struct store *store, struct item *chunk)
     uint64_t entry, oldest;
     bool pushed;
 
-    entry = item_ref(store, chunk) | (uint64_t)INFO_TAG(info) << TABLE_REF_BITS;
+    entry = entry_make(item_ref(store, chunk), hash, info);
     lock_take(&class->lock);
     pushed = ring_push(&class->probation, entry);
     /* Memory is free, and nothing leaves the ring by eviction. */
@@ -174,19 +192,36 @@ policy_enlist(struct store *store, struct item *chunk)
 
 /* ---- Going --------------------------------------------------------------------------- */
 
-/* The next eviction will want this header. */
+/* The index's bucket and ghosts that an entry's bits name, if they do. */
+static bool
+entry_bucket(const struct store *store, uint64_t entry, uint32_t *bucket_out)
+{
+    uint32_t n = table_count(&store->table);
+
+    *bucket_out = table_bucket(entry_hash(entry), n);
+    return n >> VICTIM_HASH_BITS == 0;
+}
+
+/* The next eviction will want this header, and the one after this bucket and ghosts. */
 static void
 fetch_ahead(struct store *store, const struct slab_class *class)
 {
     uint64_t entry = ring_ahead(&class->probation, 0);
+    uint32_t bucket;
 
-    if (entry != 0)
-        __builtin_prefetch(item_at(store, entry & TABLE_REF_MASK), 1);
+    if (entry == 0)
+        return;
+    __builtin_prefetch(item_at(store, entry & TABLE_REF_MASK), 1);
+    if (!entry_bucket(store, entry, &bucket))
+        return;
+    __builtin_prefetch(&store->table.buckets[bucket], 1);
+    if (store->ghost.sets != NULL)
+        __builtin_prefetch(&store->ghost.sets[bucket], 1);
 }
 
 /* The oldest on probation that was not used; those that were go to the main segment. */
 static struct item *
-victim_on_probation(struct store *store, unsigned id, uint32_t now)
+victim_on_probation(struct store *store, unsigned id, uint32_t now, uint64_t *hash_out)
 {
     struct slab_class *class = &store->slab.classes[id];
     uint64_t entry;
@@ -206,8 +241,10 @@ victim_on_probation(struct store *store, unsigned id, uint32_t now)
          * hand's. */
         info = item_info(chunk);
         item_change_info(chunk, INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE, 0);
-        if (INFO_REFS(info) == 0 || item_dead(store, chunk, info, now))
+        if (INFO_REFS(info) == 0 || item_dead(store, chunk, info, now)) {
+            *hash_out = entry_hash(entry);
             return chunk;
+        }
     }
     return NULL;
 }
@@ -302,24 +339,28 @@ victim_by_age(struct store *store, unsigned id, uint32_t now)
     return oldest;
 }
 
-uint64_t
+struct victim
 policy_victim(struct store *store, unsigned id, bool anyway, uint32_t now)
 {
     struct slab_class *class = &store->slab.classes[id];
-    struct item *victim, *least = NULL;
+    struct item *found, *least = NULL;
+    struct victim victim = { .ref = 0 };
 
     lock_take(&class->lock);
     if (store->options.lru) {
-        victim = victim_by_age(store, id, now);
+        found = victim_by_age(store, id, now);
     } else {
-        victim = victim_on_probation(store, id, now);
-        if (victim == NULL)
-            victim = victim_by_clock(store, id, now, &least);
-        if (victim == NULL && anyway)
-            victim = least;
+        found = victim_on_probation(store, id, now, &victim.hash);
+        victim.hashed = found != NULL;
+        if (found == NULL)
+            found = victim_by_clock(store, id, now, &least);
+        if (found == NULL && anyway)
+            found = least;
     }
     lock_give(&class->lock);
-    return victim == NULL ? 0 : item_ref(store, victim);
+    if (found != NULL)
+        victim.ref = item_ref(store, found);
+    return victim;
 }
 
 /* ---- Checking ------------------------------------------------------------------------ */

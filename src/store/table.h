@@ -77,6 +77,12 @@ struct table_spot {
     uint64_t hash;
 };
 
+static inline uint64_t
+table_slot(const struct table_spot *spot)
+{
+    return atomic_load_explicit(&spot->at->slots[spot->slot], memory_order_relaxed);
+}
+
 void table_init(struct table *table, struct arena *arena, unsigned power, bool fixed,
     uint64_t buckets_max, uint64_t overflow_max);
 
@@ -101,6 +107,13 @@ static inline bool
 table_slot_matches(uint64_t slot, uint64_t tag)
 {
     return (slot ^ tag) <= TABLE_REF_MASK && slot != 0;
+}
+
+/* The low bits of the hash that a stripe and a slot tell together. */
+static inline uint64_t
+table_slot_hash(uint64_t slot, uint64_t hash)
+{
+    return slot >> (64 - TABLE_TAG_BITS) << TABLE_POWER_MIN | (hash & (TABLE_STRIPES - 1));
 }
 
 /* Before a loop over a bucket's slots that nearly always goes through all of them: four

@@ -153,12 +153,12 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
     bits = policy_admit(store, old, put->hash, id, last_id, put->counter) |
         INFO_TAG_OF(written->cas);
     if (info & INFO_LARGE) {
-        upload_give(put->upload, item, item_chain(item, info), bits);
+        upload_give(put->upload, item, item_chain(item, info), bits, put->hash);
         bits = 0;
     }
     item_set_info(item, info | bits);
     if (bits & INFO_PROBATION)
-        policy_enlist(store, item);
+        policy_enlist(store, item, put->hash);
     return item;
 }
 
