@@ -54,7 +54,7 @@ struct slab_class {
     uint32_t per_page;
     _Atomic uint32_t pages;  /* this and the rest change under `lock` */
     uint32_t first;          /* of the ring; NO_PAGE: none */
-    uint32_t free_first;     /* of the pages with free chunks */
+    _Atomic uint32_t free_first; /* of the pages with free chunks */
     counter used;            /* chunks taken */
     uint32_t hand_page;      /* where the clock hand stands */
     uint32_t hand_chunk;     /* next chunk of that page it looks at */

@@ -232,7 +232,9 @@ START_TEST(items_in_use_outlive_items_that_are_not)
         kept += kit_present(&kit, kit_key(text, "item", i));
     for (unsigned i = 0; i < 2 * n; i++)
         passed += kit_present(&kit, kit_key(text, "flood", i));
-    ck_assert_uint_eq(kept, hot);
+    /* A few of the flood are taken for ghosts and stay; where all that the hand meets is hot,
+     * as here, one of those makes room. How many is the hash's chance. */
+    ck_assert_uint_ge(kept, hot - hot / 200);
     /* What nobody asks for again leaves when a tenth of the cache has passed. */
     ck_assert_uint_le(passed, n / 6);
     kit_close(&kit);
