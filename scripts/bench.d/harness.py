@@ -231,6 +231,8 @@ class Load:
 
 def median(rows, key):
     values = [row[key] for row in rows if row.get(key) is not None]
+    if values and isinstance(values[0], str):
+        return values[0]
     return statistics.median(values) if values else None
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Items held at equal RSS, bytes an item takes, bytes a connection takes."""
+"""Items held at equal RSS, bytes an item takes, bytes a connection takes, and whether the
+memory of the whole stays within what is stated (doc/operations.md, "Size")."""
+import contextlib
 import time
 
 from harness import Failure, Server, more_files
@@ -126,6 +128,132 @@ def connections(report, load, options):
     report.add("bytes", results)
 
 
+# ---- The bound ----------------------------------------------------------------------------
+
+MIB = 1048576
+# What is stated, beside -m and what the server's own statistics say it holds.
+FIXED = 4 * MIB
+EACH_WORKER = 640 * 1024
+EACH_CONNECTION = 400
+SHOWN = ("hash_bytes", "ghost_bytes", "probation_bytes", "read_buf_bytes",
+         "response_obj_bytes")
+
+
+def bound(server, memory, held):
+    """Bytes that the process may have in memory; `held`: connections."""
+    stats = server.stats()
+    return (memory * MIB + sum(int(stats.get(name, 0)) for name in SHOWN) + FIXED +
+            server.threads * EACH_WORKER + held * EACH_CONNECTION)
+
+
+def within(server, memory, held=0):
+    """RSS now and at most since forget_peak(), against the bound."""
+    row = {"memory_mib": memory, "rss_mib": server.rss() / MIB,
+           "peak_mib": server.peak() / MIB}
+    if "hash_bytes" in server.stats() and "probation_bytes" in server.stats():
+        row["bound_mib"] = bound(server, memory, held) / MIB
+        row["holds"] = "yes" if row["peak_mib"] <= row["bound_mib"] else "NO"
+    return row
+
+
+@contextlib.contextmanager
+def held_connections(server, count, begin):
+    """So many clients, each of which has been served once and has then sent `begin`."""
+    held = []
+    try:
+        for _ in range(count):
+            held.append(server.connect(60))
+            held[-1].sendall(b"version\r\n")
+            if not held[-1].recv(64).startswith(b"VERSION"):
+                raise Failure(f"{server.name} refused connection {len(held)}")
+            held[-1].sendall(begin)
+        time.sleep(1)
+        yield
+    finally:
+        for s in held:
+            s.close()
+
+
+def while_connected(server, memory, begin):
+    count = server.crowd
+    server.forget_peak()
+    with held_connections(server, count, begin):
+        return within(server, memory, count)
+
+
+def while_full(server, load, memory):
+    """From empty to full and as much again: the index grows all the way."""
+    server.forget_peak()
+    fill_until_full(server, load)
+    server.settle()
+    return within(server, memory)
+
+
+def while_sizes_shift(server, load, memory):
+    """Values of other sizes into the full cache, as many bytes as it holds and half of that."""
+    server.forget_peak()
+    for value, most in ((200, 400), (2000, 7000), (30000, 200000)):
+        count = memory * MIB * 3 // (value + most)
+        load(server, "-o", "fill", "-x", f"v{value}-", "-l", KEY, "-v", value, "-V", most,
+             "-k", count, "-c", 4, "-d", 4)
+    server.settle()
+    return within(server, memory)
+
+
+def while_shrinking(server, memory):
+    """cache_memlimit while full: the RSS two minutes later at the latest."""
+    with server.connect() as s:
+        s.sendall(b"cache_memlimit %d\r\n" % memory)
+        s.recv(64)
+    row, end = within(server, memory), time.monotonic() + 120
+    while time.monotonic() < end:
+        time.sleep(1)
+        server.forget_peak()
+        before, row = row["rss_mib"], within(server, memory)
+        if row["rss_mib"] > before * 0.999 and row.get("holds") == "yes":
+            break
+    return row
+
+
+SITUATIONS = ("nothing stored", "filled with small items, index growing",
+              "sizes shift", "idle connections", "12 bytes of a line on each",
+              "half of a 1,000-byte value on each", "7,900 of an 8,000-byte value on each",
+              "half a minute after they left", "cache_memlimit to a quarter")
+
+
+def situations(kind, load, memory, crowd):
+    """One server through all of them: a row each, in the order of SITUATIONS."""
+    with Server(kind, memory=memory, threads=4, options=["-c", str(crowd + 100)]) as server:
+        server.crowd = crowd
+        time.sleep(0.5)
+        yield within(server, memory)
+        yield while_full(server, load, memory)
+        yield while_sizes_shift(server, load, memory)
+        yield while_connected(server, memory, b"")
+        yield while_connected(server, memory, b"get abcdefgh")
+        yield while_connected(server, memory, b"set k 0 0 1000\r\n" + b"x" * 500)
+        yield while_connected(server, memory, b"set k 0 0 8000\r\n" + b"x" * 7900)
+        time.sleep(30)
+        server.forget_peak()
+        yield within(server, memory)
+        yield while_shrinking(server, memory // 4)
+
+
+def bounded(report, load, options):
+    memory = 64
+    crowd = min(1000 if options.quick else 10000, more_files() - 200)
+    report.table(f"Resident memory against the stated bound: 4 workers, {crowd} connections",
+                 [("memory_mib", "-m MiB"), ("bound_mib", "bound MiB"), ("rss_mib", "RSS MiB"),
+                  ("peak_mib", "peak MiB"), ("holds", "within")])
+    rows = [dict(zip(SITUATIONS, situations(kind, load, memory, crowd)))
+            for kind in options.kinds]
+    for what in SITUATIONS:
+        report.add(what, {kind.name: [row[what]] for kind, row in zip(options.kinds, rows)})
+    broken = [what for row in rows for what in SITUATIONS if row[what].get("holds") == "NO"]
+    if broken:
+        raise Failure(f"beyond the bound: {', '.join(broken)}")
+
+
 def run(report, load, options):
     if options.wanted("equal"):
         equal_rss(report, load, options)
@@ -133,3 +261,5 @@ def run(report, load, options):
         marginal(report, load, options)
     if options.wanted("connections"):
         connections(report, load, options)
+    if options.wanted("bound"):
+        bounded(report, load, options)
