@@ -21,6 +21,7 @@ libbase_a_SOURCES = \
 	src/base/option_check.c \
 	src/base/option_file.c \
 	src/base/option_help.c \
+	src/base/option_listener.c \
 	src/base/option_rows.c src/base/option_rows.h \
 	src/base/option_setters.c \
 	src/base/option_show.c \
@@ -102,6 +103,7 @@ libnet_a_SOURCES = \
 	src/net/inside.h \
 	src/net/leave.c src/net/leave.h \
 	src/net/listener.c src/net/listener.h \
+	src/net/local.c src/net/local.h \
 	src/net/net.c src/net/net.h \
 	src/net/parcel.c src/net/parcel.h \
 	src/net/sending.c src/net/sending.h \

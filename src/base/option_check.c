@@ -11,6 +11,7 @@
 #define SLAB_PAGE (1u << 20) /* memcached's; what slab_chunk_max must divide */
 #define SLAB_STEP 8u         /* what slab_sizes must ascend by, at least */
 #define PERCENT_MAX 80
+#define TOTAL_LEAST (16u << 20) /* as of --memory-total */
 
 static int refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -24,6 +25,19 @@ refuse(const char *format, ...)
     va_end(arguments);
     fputc('\n', stderr);
     return OPTIONS_BAD_USAGE;
+}
+
+/* What namespaces are given is theirs; the default one and all else have the rest. */
+static int
+check_total(const struct options *o)
+{
+    uint64_t spaces = option_spaces_memory(o);
+
+    if (o->memory_total == 0 || spaces == 0 || o->memory_total >= spaces + TOTAL_LEAST)
+        return OPTIONS_GO_ON;
+    return refuse("--memory-total: %llu MiB are less than the namespaces' %llu MiB and %u "
+        "MiB for everything else", (unsigned long long)o->memory_total >> 20,
+        (unsigned long long)spaces >> 20, TOTAL_LEAST >> 20);
 }
 
 static int
@@ -88,6 +102,15 @@ check_ports(const struct options *o)
     return OPTIONS_GO_ON;
 }
 
+static bool
+has_tcp_listener(const struct options *o)
+{
+    for (unsigned i = 0; i < o->nlisteners; i++)
+        if (!option_listener_is_local(&o->listeners[i]))
+            return true;
+    return false;
+}
+
 /* What does not go together is said first, what was not built in afterwards. */
 static int
 check_features(const struct options *o)
@@ -109,7 +132,7 @@ check_features(const struct options *o)
     if (o->auth_file != NULL && o->udp_port != 0)
         return refuse("Cannot use UDP with ascii authentication enabled (-U 0 to "
             "disable)");
-    if (o->tls && o->port == 0)
+    if (o->tls && o->port == 0 && !has_tcp_listener(o))
         return refuse("ERROR: You cannot enable SSL without a TCP port.");
     if (o->napi_ids > o->threads)
         return refuse("Number of NAPI IDs (%d) cannot be greater than the number of "
@@ -127,6 +150,9 @@ check_features(const struct options *o)
 static bool
 asks_for_certificates(const struct options *o)
 {
+    for (unsigned i = 0; i < o->nlisteners; i++)
+        if (strncmp(o->listeners[i].address, "mtls:", 5) == 0)
+            return true;
     return o->ssl_verify_mode > 0 ||
            (o->listen != NULL && strstr(o->listen, "mtls:") != NULL);
 }
@@ -137,6 +163,10 @@ warn(const struct options *o)
 {
     if (o->tls && o->unix_socket != NULL)
         fprintf(stderr, "WARNING: -s: a unix socket is served without TLS\n");
+    for (unsigned i = 0; o->tls && i < o->nlisteners; i++)
+        if (option_listener_is_local(&o->listeners[i]))
+            fprintf(stderr, "WARNING: --listener: a unix socket is served without TLS: "
+                "\"%s\"\n", o->listeners[i].address);
     if (o->tls && o->ssl_ca_cert == NULL && asks_for_certificates(o))
         fprintf(stderr, "WARNING: without -o ssl_ca_cert no certificate of a client is "
             "good\n");
@@ -152,7 +182,8 @@ int
 option_check(struct options *options)
 {
     static int (*const checks[])(const struct options *) = { check_sizes,
-        check_slab_sizes, check_words, check_ports, check_features };
+        check_slab_sizes, check_words, check_ports, check_features,
+        option_listeners_check };
 
     /* Each way to log in is a part of one protocol. */
     if (!options->protocol_given && options->sasl)
@@ -161,10 +192,13 @@ option_check(struct options *options)
         options->protocol = PROTOCOL_ASCII;
     if (!options->port_given && options->udp_port != 0)
         options->port = options->udp_port;
+    int status = check_total(options);
+    if (status != OPTIONS_GO_ON)
+        return status;
     if (options->memory_total > 0 && !options->memory_given)
-        options->memory_max = options->memory_total;
+        options->memory_max = options->memory_total - option_spaces_memory(options);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
-        int status = checks[i](options);
+        status = checks[i](options);
         if (status != OPTIONS_GO_ON)
             return status;
     }

@@ -75,6 +75,11 @@ const struct option_row option_rows[] = {
         "listen on this unix socket only, on no port"),
     OTHER('a', "unix-mask", option_set_mask, "octal",
         "permissions of the unix socket"),
+    OTHER(259, "listener", option_set_listener, "addr[,key=value...]",
+        "one more listener, may be repeated; addr as in -l, or unix:/path; keys: "
+        "namespace=name (a cache of its own, with memory=MiB given once for it), "
+        "deny=admin+flush+write (what is refused there), and of a unix socket mode=octal, "
+        "group=name, users=a+b (who may connect)"),
     INT('c', "conn-limit", connections_max, 1, INT_MAX,
         "Maximum connections must be greater than 0", "num",
         "clients served at the same time"),

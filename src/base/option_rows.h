@@ -87,6 +87,14 @@ int option_file_read(struct options *options, const char *path);
 /* The same with the file's bytes, which are changed; text[len] must be 0. */
 int option_file_apply(struct options *options, const char *path, char *text, size_t len);
 
+/* Number `i` of --listener, as it would be written. Cut to `size` bytes. */
+void option_listener_show(const struct options *options, unsigned i, char *to,
+    size_t size);
+/* Forgets all of them, and the namespaces but the default one. */
+void option_listeners_forget(struct options *options);
+/* OPTIONS_GO_ON or a status. */
+int option_listeners_check(const struct options *options);
+
 /* Checks that need more than one option. OPTIONS_GO_ON or a status. */
 int option_check(struct options *options);
 
@@ -95,6 +103,7 @@ void option_print_licence(void);
 
 /* Setters that rows refer to; option_setters.c. */
 int option_set_listen(struct options *, const struct option_row *, const char *);
+int option_set_listener(struct options *, const struct option_row *, const char *);
 int option_set_memory(struct options *, const struct option_row *, const char *);
 int option_set_memory_total(struct options *, const struct option_row *, const char *);
 int option_set_eviction(struct options *, const struct option_row *, const char *);

@@ -44,6 +44,18 @@ show_list(const char *list, const char *name, char *to, size_t size)
                                       snprintf(to + at, size - at, "%c", *list));
 }
 
+static void
+show_listeners(const struct options *options, char *to, size_t size)
+{
+    char text[OPTIONS_TEXT_MAX];
+    size_t at = 0;
+
+    for (unsigned i = 0; i < options->nlisteners && at < size; i++) {
+        option_listener_show(options, i, text, sizeof text);
+        at += (size_t)snprintf(to + at, size - at, i == 0 ? "%s" : " %s", text);
+    }
+}
+
 /* Rows with a function of their own. Those that stand for other rows are not shown. */
 static void
 show_other(const struct options *options, const struct option_row *row, char *to,
@@ -53,6 +65,8 @@ show_other(const struct options *options, const struct option_row *row, char *to
         snprintf(to, size, "%d", row->letter == 'p' ? options->port : options->udp_port);
     } else if (row->set == option_set_listen) {
         snprintf(to, size, "%s", options->listen == NULL ? "127.0.0.1" : options->listen);
+    } else if (row->set == option_set_listener) {
+        show_listeners(options, to, size);
     } else if (row->set == option_set_mask) {
         snprintf(to, size, "%o", options->unix_mask);
     } else if (row->set == option_set_memory) {
@@ -176,6 +190,28 @@ is_second_name(const struct option_row *rows, const struct option_row *row)
     return false;
 }
 
+/* Listeners one by one, as there may be too many for a text. */
+static bool
+listeners_differ(const struct options *old, const struct options *new,
+    options_differ_fn fn, void *context)
+{
+    unsigned n = old->nlisteners > new->nlisteners ? old->nlisteners : new->nlisteners;
+    bool any = false;
+
+    for (unsigned i = 0; i < n; i++) {
+        char before[OPTIONS_TEXT_MAX] = "", after[OPTIONS_TEXT_MAX] = "";
+        if (i < old->nlisteners)
+            option_listener_show(old, i, before, sizeof before);
+        if (i < new->nlisteners)
+            option_listener_show(new, i, after, sizeof after);
+        if (strcmp(before, after) == 0)
+            continue;
+        fn(context, "listener", before, after);
+        any = true;
+    }
+    return any;
+}
+
 static bool
 rows_differ(const struct option_row *rows, const struct options *old,
     const struct options *new, options_differ_fn fn, void *context)
@@ -184,7 +220,8 @@ rows_differ(const struct option_row *rows, const struct options *old,
     bool any = false;
 
     for (const struct option_row *row = rows; !option_row_is_last(row); row++) {
-        if (!is_setting(row) || is_second_name(rows, row))
+        if (!is_setting(row) || is_second_name(rows, row) ||
+            row->set == option_set_listener)
             continue;
         option_show(old, row, before, sizeof before);
         option_show(new, row, after, sizeof after);
@@ -202,6 +239,7 @@ options_differ(const struct options *old, const struct options *new, options_dif
 {
     bool any = rows_differ(option_rows, old, new, fn, context);
 
+    any = listeners_differ(old, new, fn, context) || any;
     return rows_differ(option_words, old, new, fn, context) || any;
 }
 
@@ -254,6 +292,13 @@ print_settings(const struct option_row *row, const struct options *options,
         if (row->kind == OPTION_GROUP)
             printf("\n## %s\n", row->help);
         if (!is_setting(row))
+            continue;
+        for (unsigned i = 0; row->set == option_set_listener && i < options->nlisteners;
+             i++) {
+            option_listener_show(options, i, text, sizeof text);
+            print_setting(row, text, false);
+        }
+        if (row->set == option_set_listener && options->nlisteners > 0)
             continue;
         option_show(options, row, text, sizeof text);
         option_show(usual, row, usual_text, sizeof usual_text);

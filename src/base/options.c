@@ -65,6 +65,7 @@ options_init(struct options *options)
         .watcher_logbuf_size = 256u << 10,
         .worker_logbuf_size = 64u << 10,
     };
+    option_listeners_forget(options);
 }
 
 void
@@ -87,6 +88,7 @@ options_fini(struct options *options)
     free(options->http);
     free(options->http_names);
     free(options->flush_prefixes);
+    option_listeners_forget(options);
     *options = (struct options){ .port = 0 };
 }
 
@@ -178,6 +180,7 @@ struct outline {
     bool check_config;
     bool act;     /* --help and its like: no file is read for them */
     bool listen;  /* -l */
+    bool listener; /* --listener */
     bool verbose; /* -v */
 };
 
@@ -198,6 +201,7 @@ look_ahead(int argc, char **argv, const char *letters, const struct option *long
         outline.check_config |= row->set == option_set_check;
         outline.act |= row->kind == OPTION_ACT;
         outline.listen |= row->set == option_set_listen;
+        outline.listener |= row->set == option_set_listener;
         outline.verbose |= row->set == option_set_verbose;
     }
     opterr = 1;
@@ -231,6 +235,8 @@ read_config_file(struct options *options, const struct outline *outline)
         free(options->listen);
         options->listen = NULL;
     }
+    if (outline->listener)
+        option_listeners_forget(options);
     if (outline->verbose)
         options->verbose = 0;
     return status;

@@ -23,6 +23,32 @@ enum sandbox_mode { SANDBOX_OFF, SANDBOX_LOG, SANDBOX_ON, SANDBOX_STRICT };
  * service manager, or the process that is started then. */
 enum handover_choice { HANDOVER_OFF, HANDOVER_MANAGER, HANDOVER_PROCESS };
 
+/* Stores of one server that know nothing of each other; `default` is the first. */
+#define OPTION_SPACES_MAX 16
+#define OPTION_NAME_SIZE 33
+#define OPTION_SPACE_DEFAULT "default"
+
+struct option_space {
+    char name[OPTION_NAME_SIZE];
+    uint64_t memory; /* bytes; of the first 0: -m */
+};
+
+/* One --listener. */
+struct option_listener {
+    char *address;  /* an entry as of -l, or unix:/path */
+    unsigned space; /* in options.spaces */
+    uint8_t denied; /* enum right, joined by | */
+    int mode;       /* of a unix socket, permission bits; -1: as -a */
+    char *group;    /* whom its file is given to; or NULL */
+    char *users;    /* who may connect, joined by +; NULL: anybody */
+};
+#define OPTION_LISTENERS_MAX 32u
+#define OPTION_LISTENER_MAX 768u /* bytes of its text */
+
+/* Is it a unix socket, and which file? NULL: it is none. */
+bool option_listener_is_local(const struct option_listener *listener);
+const char *option_listener_path(const struct option_listener *listener);
+
 struct options {
     int port;             /* -p; 0: no TCP listener, -1: any free port */
     int udp_port;         /* -U; 0: off, -1: any free port */
@@ -31,6 +57,10 @@ struct options {
     unsigned unix_mask;   /* -a, permission bits of the socket file */
     bool shutdown_command; /* -A */
     char *listen;         /* -l, entries joined by commas; NULL: the default */
+    struct option_listener *listeners; /* --listener, besides -l, -p and -s */
+    unsigned nlisteners;
+    struct option_space spaces[OPTION_SPACES_MAX];
+    unsigned nspaces;     /* at least 1 */
     bool daemonize;       /* -d */
     bool coredumps;       /* -r */
     char *user;           /* -u */
@@ -143,6 +173,9 @@ void options_fini(struct options *options);
  * with: 0 after --help, --version, --license; otherwise an error was printed to stderr.
  */
 int options_parse(struct options *options, int argc, char **argv);
+
+/* Bytes of memory for all namespaces but the default one. */
+uint64_t option_spaces_memory(const struct options *options);
 
 /* The text of a setting may be cut to this, its zero included. */
 #define OPTIONS_TEXT_MAX 4096

@@ -38,6 +38,13 @@ enum service_next {
     SERVICE_CLOSE, /* send what is in the outbox, then close */
 };
 
+/* What a listener can be without. */
+enum right {
+    RIGHT_ADMIN = 1, /* to see and to change what is an operator's */
+    RIGHT_FLUSH = 2, /* flush_all */
+    RIGHT_WRITE = 4, /* to change anything that is stored; flushing is that, too */
+};
+
 /* Who is at the other end; filled by net, read by sessions and statistics. */
 struct peer {
     char address[112];      /* as `stats conns` prints it: tcp:1.2.3.4:5, unix:/path */
@@ -47,6 +54,7 @@ struct peer {
     bool datagram;          /* UDP: the session ends with its datagram */
     uint16_t listener;      /* index of the listener it came through */
     uint8_t protocol;       /* enum protocol_choice: what is spoken there */
+    uint8_t denied;         /* what may not be asked there: enum right, joined by | */
     /* Any thread may call wake(wake_handle), from open() until close() begins, to have
      * took() called soon by the session's worker, perhaps without new input. Both stay the
      * same; the function is the same for all sessions of a lane. */

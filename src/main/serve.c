@@ -544,13 +544,14 @@ make_net(struct server *server)
         fprintf(stderr, "failed to prepare the event loop\n");
         return STATUS_FAILURE;
     }
+    const struct net_space spaces[] = { { &server->context, server->journal } };
     struct net_parts parts = {
         .options = server->options,
         .clock = &server->clock,
         .service = &server->service,
-        .service_context = &server->context,
+        .spaces = spaces,
+        .nspaces = 1,
         .base = server->base,
-        .journal = server->journal,
         .tls = server->tls,
         .activated = server->predecessor.activated,
         .nactivated = server->predecessor.nactivated,

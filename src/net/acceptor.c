@@ -135,6 +135,22 @@ refuse(struct net *net, int fd, unsigned listener)
     close(fd);
 }
 
+/* A process whose user may not speak there hears nothing but the end. */
+static bool
+is_welcome(struct net *net, int fd, unsigned index)
+{
+    const struct listener *listener = &net->acceptor.listeners.at[index];
+    uid_t user;
+
+    if (local_is_welcome(&listener->users, fd, &user))
+        return true;
+    counter_add(&net->acceptor.rejected, 1);
+    log_line(LOG_NOTICE, "%s: user %ld may not connect", listener->address,
+        user == (uid_t)-1 ? -1L : (long)user);
+    close(fd);
+    return false;
+}
+
 static void
 suspend_if_full(struct net *net)
 {
@@ -153,6 +169,9 @@ admit(struct net *net, int fd, unsigned listener)
 {
     struct acceptor *acceptor = &net->acceptor;
     const struct options *options = net->parts.options;
+
+    if (!is_welcome(net, fd, listener))
+        return;
 
     if (atomic_fetch_add(&acceptor->clients, 1) >= clients_max(net) &&
         options->maxconns_fast) {

@@ -114,25 +114,28 @@ restore(struct conn *conn, const struct parcel_conn *from)
 
 static void *
 make_session(
-    struct worker *worker, const struct peer *peer, const struct passenger *from)
+    const struct conn *conn, const struct peer *peer, const struct passenger *from)
 {
+    const struct service *service = conn->worker->service;
+    void *lane = conn->worker->spaces[conn->space].lane;
+
     if (from == NULL)
-        return worker->service->open(worker->lane, peer);
-    return worker->service->unpack(
-        worker->lane, peer, from->about.state, from->about.state_len);
+        return service->open(lane, peer);
+    return service->unpack(lane, peer, from->about.state, from->about.state_len);
 }
 
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenger *from)
 {
-    const struct listeners *listeners = &worker->net->acceptor.listeners;
-    bool tls = listeners->at[listener].tls != TLS_NEVER;
+    const struct listener *way = &worker->net->acceptor.listeners.at[listener];
+    bool tls = way->tls != TLS_NEVER;
     size_t size = sizeof(struct conn) + (tls ? sizeof(struct tls_stream) : 0);
     struct conn *conn = malloc(size);
     struct peer peer = {
         .fd = fd,
         .listener = listener,
-        .protocol = listeners->at[listener].protocol,
+        .protocol = way->protocol,
+        .denied = way->denied,
         .wake = worker_wake_conn,
         .wake_handle = conn,
     };
@@ -144,13 +147,14 @@ conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenge
     conn->worker = worker;
     conn->fd = fd;
     conn->listener = listener;
+    conn->space = way->space & 15u;
     conn->next = SERVICE_READ;
     atomic_init(&conn->last_command, worker->now);
     atomic_init(&conn->shown, CONN_WAITING);
     address_of(fd, true, peer.address, sizeof peer.address);
     peer.local = address_of(fd, false, peer.listen_address,
                      sizeof peer.listen_address) == AF_UNIX;
-    conn->session = make_session(worker, &peer, from);
+    conn->session = make_session(conn, &peer, from);
     if (conn->session == NULL)
         goto out;
     if (from != NULL && !restore(conn, &from->about))
@@ -248,11 +252,12 @@ static enum sending_result
 push(struct conn *conn, struct sending *sending, size_t *sent_out)
 {
     struct worker *worker = conn->worker;
+    const struct pin_release *pins = &worker->spaces[conn->space].pins;
 
     if (conn->tls)
         return tls_stream_push(conn->stream, sending, worker->stage,
-            worker->net->parts.options->ssl_wbuf_size, &worker->pins, sent_out);
-    return sending_push(sending, conn->fd, &worker->pins, sent_out);
+            worker->net->parts.options->ssl_wbuf_size, pins, sent_out);
+    return sending_push(sending, conn->fd, pins, sent_out);
 }
 
 /* Sends the worker's outbox and leaves it empty. */
@@ -273,7 +278,7 @@ deliver(struct conn *conn)
         result = SENDING_BROKEN;
     }
     if (result == SENDING_BROKEN)
-        sending_drop(&sending, &worker->pins);
+        sending_drop(&sending, &worker->spaces[conn->space].pins);
     worker->outbox.used = 0;
     worker->outbox.nrefs = 0;
     if (result == SENDING_STUCK && !arm(conn, EV_WRITE))
@@ -322,8 +327,9 @@ tls_failed(const struct conn *conn, counter *errors, const char *why)
         .fd = conn->fd,
     };
 
-    if (worker_is_watched(worker))
-        journal_put(worker->journal, &event, slice_of(why, strlen(why)));
+    if (worker_is_watched(worker, conn->space))
+        journal_put(
+            worker->spaces[conn->space].journal, &event, slice_of(why, strlen(why)));
     log_line(LOG_CLIENT, "<%d TLS: %s", conn->fd, why);
     counter_add(errors, 1);
 }
@@ -502,7 +508,7 @@ run_direct(struct conn *conn, size_t direct, struct run *run)
     run->replied = !outbox_empty(&worker->outbox);
     run->sent = deliver(conn);
     if (worker->measuring)
-        worker_answered(worker);
+        worker_answered(worker, conn->space);
     if (run->sent != SENDING_DONE && run->len > 0 && conn->next == SERVICE_READ)
         conn->next = SERVICE_AGAIN; /* the rest is here already: no event will tell */
     return run->sent == SENDING_DONE && conn->next != SERVICE_CLOSE &&
@@ -528,7 +534,7 @@ run_commands(struct conn *conn, bool alone, struct run *run)
         run->replied |= !outbox_empty(&worker->outbox);
         run->sent = deliver(conn);
         if (worker->measuring)
-            worker_answered(worker);
+            worker_answered(worker, conn->space);
         more = conn->next == SERVICE_DRAIN || (conn->next == SERVICE_AGAIN && alone);
     } while (more && run->sent == SENDING_DONE && --rounds > 0);
 }

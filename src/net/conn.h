@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/options.h"
 #include "base/service.h"
 #include "net/tls_stream.h"
 
@@ -41,9 +42,11 @@ struct conn {
     uint8_t next;   /* enum service_next */
     bool queued : 1; /* in worker->ready or worker->again */
     bool tls : 1;
+    uint8_t space : 4; /* in worker->spaces */
     struct tls_stream stream[]; /* one if `tls`, else none */
 };
 
+_Static_assert(OPTION_SPACES_MAX <= 16, "4 bits count the spaces");
 /* 168 bytes are 176 of malloc()'s; with a session of up to 72 an idle client costs 256. */
 _Static_assert(sizeof(struct conn) <= 168, "an idle connection must stay small");
 

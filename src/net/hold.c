@@ -62,7 +62,7 @@ hold_forget_backlog(struct hold *hold)
 
     if (hold->backlog == NULL)
         return;
-    sending_drop(&hold->backlog->rest, &worker->pins);
+    sending_drop(&hold->backlog->rest, &worker->spaces[hold->conn->space].pins);
     gauge_move(&worker->backlog_count, 0, 1);
     gauge_move(&worker->backlog_bytes, 0, hold->backlog->size);
     free(hold->backlog);

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/address.h"
+#include "net/local.h"
 #include "net/take.h"
 #include "net/udp.h"
 
@@ -301,86 +302,84 @@ open_list(struct listeners *listeners, const struct options *options)
     }
 }
 
-/* A socket file that a server left behind is in the way; anything else is left alone. */
-static void
-remove_stale(const char *path)
-{
-    struct stat stat;
-
-    if (lstat(path, &stat) == 0 && S_ISSOCK(stat.st_mode))
-        unlink(path);
-}
-
-/* The socket that another process had under this name, with the mode that is wanted now.
- * -1: none. */
+/* The socket that another process had under this name, as it is wanted now. -1: none. */
 static int
-claim_unix(const struct listeners *listeners, const struct sockaddr_un *path,
-    const struct options *options)
+claim_unix(const struct listeners *listeners, const char *path,
+    const struct options *options, const struct option_listener *listener)
 {
-    struct parcel_name name = { .len = sizeof *path };
-    mode_t mode = (mode_t)options->unix_mask & 0777;
-    struct stat stat;
+    struct sockaddr_un unix_name = { .sun_family = AF_UNIX };
+    struct parcel_name name = { .len = sizeof unix_name };
 
-    memcpy(&name.at, path, sizeof *path);
+    if (strlen(path) >= sizeof unix_name.sun_path)
+        return -1;
+    memcpy(unix_name.sun_path, path, strlen(path));
+    memcpy(&name.at, &unix_name, sizeof unix_name);
     int fd = claim(listeners, &name, options);
-    if (fd >= 0 && lstat(path->sun_path, &stat) == 0 && (stat.st_mode & 0777) != mode &&
-        chmod(path->sun_path, mode) != 0)
-        fprintf(stderr, "chmod(): %s: %s\n", path->sun_path, strerror(errno));
+    if (fd >= 0)
+        local_adjust(options, listener);
     return fd;
 }
 
-/* A new socket, or -1; the reason was printed. */
+/* `listener`: NULL for -s. */
 static int
-bind_unix(const struct sockaddr_un *name, const struct options *options)
+open_unix(struct listeners *listeners, const struct options *options,
+    const struct option_listener *listener)
 {
-    const char *path = name->sun_path;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        perror("socket()");
-        return -1;
-    }
-    remove_stale(path);
-    set_mark(fd, options->sock_cookie_id);
-    /* By the mask and not by chmod(), so that it is never wider than asked for. */
-    mode_t mask = umask(~(mode_t)options->unix_mask & 0777);
-    int bound = bind(fd, (const struct sockaddr *)name, sizeof *name);
-    int error = errno;
-    umask(mask);
-    if (bound != 0 || listen(fd, options->backlog) != 0) {
-        fprintf(stderr, "%s: %s\n", bound != 0 ? "bind()" : "listen()",
-            strerror(bound != 0 ? error : errno));
-        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", path,
-            strerror(bound != 0 ? error : errno));
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static int
-open_unix(struct listeners *listeners, const struct options *options)
-{
-    struct sockaddr_un name = { .sun_family = AF_UNIX };
-    const char *path = options->unix_socket;
+    const char *path = listener == NULL ? options->unix_socket
+                                        : option_listener_path(listener);
+    int fd = claim_unix(listeners, path, options, listener);
     struct stat stat;
 
-    if (strlen(path) >= sizeof name.sun_path) {
-        fprintf(stderr, "-s, --unix-socket: longer than %zu bytes: \"%s\"\n",
-            sizeof name.sun_path - 1, path);
-        return STATUS_OS;
-    }
-    memcpy(name.sun_path, path, strlen(path));
-    int fd = claim_unix(listeners, &name, options);
     if (fd < 0)
-        fd = bind_unix(&name, options);
+        fd = local_open(options, listener);
     if (fd < 0 || !add(listeners, fd, options->protocol, TLS_NEVER))
         return STATUS_OS;
-    struct listener *listener = &listeners->at[listeners->n - 1];
-    if (lstat(path, &stat) == 0 && (listener->unlink_path = strdup(path)) != NULL) {
-        listener->device = stat.st_dev;
-        listener->inode = stat.st_ino;
+    struct listener *added = &listeners->at[listeners->n - 1];
+    if (lstat(path, &stat) == 0 && (added->unlink_path = strdup(path)) != NULL) {
+        added->device = stat.st_dev;
+        added->inode = stat.st_ino;
     }
     return 0;
+}
+
+static int
+open_extra_tcp(struct listeners *listeners, const struct options *options,
+    const struct option_listener *listener)
+{
+    char why[ADDRESS_WHY_MAX];
+    struct address address;
+
+    if (!address_parse(slice_of(listener->address, strlen(listener->address)),
+            options->tls, &address, why)) {
+        fprintf(stderr, "--listener: %s\n", why);
+        return STATUS_OS;
+    }
+    if (address.port < 0 && options->port == 0) {
+        fprintf(stderr, "--listener: no port, and -p is 0: \"%s\"\n", listener->address);
+        return STATUS_OS;
+    }
+    return open_entry(listeners, &address, options);
+}
+
+/* --listener: one or, of a name with several addresses, more. */
+static int
+open_extra(struct listeners *listeners, const struct options *options,
+    const struct option_listener *listener)
+{
+    unsigned before = listeners->n;
+    int status = option_listener_is_local(listener)
+        ? open_unix(listeners, options, listener)
+        : open_extra_tcp(listeners, options, listener);
+
+    assert(listener->space < OPTION_SPACES_MAX);
+    for (unsigned i = before; i < listeners->n; i++) {
+        listeners->at[i].space = (uint8_t)listener->space;
+        listeners->at[i].denied = listener->denied;
+    }
+    if (status == 0 && option_listener_is_local(listener) &&
+        !local_users_find(&listeners->at[before].users, listener))
+        status = STATUS_OS;
+    return status;
 }
 
 int
@@ -393,9 +392,11 @@ listeners_open(struct listeners *listeners, const struct options *options)
     if (adopted < 0)
         status = STATUS_OS;
     else if (adopted == 0 && options->unix_socket != NULL)
-        status = open_unix(listeners, options);
+        status = open_unix(listeners, options, NULL);
     else if (adopted == 0 && options->port != 0)
         status = open_list(listeners, options);
+    for (unsigned i = 0; status == 0 && i < options->nlisteners; i++)
+        status = open_extra(listeners, options, &options->listeners[i]);
     if (status != 0)
         listeners_close(listeners);
     return status;
@@ -410,6 +411,7 @@ listeners_close(struct listeners *listeners)
         struct listener *listener = &listeners->at[i];
         if (!listener->given)
             close(listener->fd);
+        local_users_forget(&listener->users);
         if (!listener->given && listener->unlink_path != NULL &&
             lstat(listener->unlink_path, &stat) == 0 &&
             stat.st_dev == listener->device && stat.st_ino == listener->inode)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/options.h"
+#include "net/local.h"
 #include "net/parcel.h"
 #include "net/tls.h"
 
@@ -26,6 +27,9 @@ struct listener {
     int family;        /* AF_INET, AF_INET6, AF_UNIX */
     uint8_t protocol;  /* enum protocol_choice */
     uint8_t tls;       /* enum tls_demand */
+    uint8_t space;     /* in net_parts.spaces */
+    uint8_t denied;    /* enum right, joined by | */
+    struct local_users users; /* of a unix socket: who may connect */
     char address[112]; /* as `stats conns` shows it */
     struct parcel_name name;
     bool any_port;     /* no port was asked for */

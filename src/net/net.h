@@ -36,14 +36,22 @@ struct net_totals {
     uint64_t pauses, paused_us; /* listen_disabled and listen_disabled_us */
 };
 
+/* One of the things that the service can be about. A listener belongs to one of them, and so
+ * do its connections; a worker has a lane for each. */
+struct net_space {
+    void *context;           /* for lane_open() */
+    struct journal *journal; /* where connections that come and go are told; or NULL */
+};
+#define NET_SPACES_MAX OPTION_SPACES_MAX
+
 struct net_parts {
     const struct options *options; /* of which all but the listening part is about bounds */
     const struct clock *clock;
     const struct service *service;
-    void *service_context; /* for lane_open() */
+    const struct net_space *spaces; /* whom clients may be served for */
+    unsigned nspaces;               /* 1 to NET_SPACES_MAX */
     struct event_base *base;
     struct tls *tls; /* NULL: all clients are served in plain bytes */
-    struct journal *journal; /* where connections that come and go are told; or NULL */
     /* Listening sockets that a service manager has passed; NULL: those that LISTEN_FDS
      * names, which is taken out of the environment. */
     const int *activated;

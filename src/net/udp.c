@@ -81,6 +81,7 @@ static void
 collect(struct exchange *exchange)
 {
     struct worker *worker = exchange->worker;
+    const struct pin_release *pins = &worker->spaces[exchange->socket->space].pins;
     struct outbox *out = &worker->outbox;
     uint32_t at = 0;
 
@@ -90,7 +91,7 @@ collect(struct exchange *exchange)
         append(exchange, ref->data, ref->len);
         at = ref->at;
         if (ref->pin != NULL)
-            worker->pins.release(worker->pins.lane, ref->pin);
+            pins->release(pins->lane, ref->pin);
     }
     append(exchange, out->bytes + at, out->used - at);
     out->used = 0;
@@ -205,7 +206,8 @@ run_datagram(struct exchange *exchange, char *data, size_t len)
     const struct service *service = worker->service;
     bool more;
 
-    exchange->session = service->open(worker->lane, &exchange->socket->peer);
+    exchange->session = service->open(
+        worker->spaces[exchange->socket->space].lane, &exchange->socket->peer);
     if (exchange->session == NULL) {
         counter_add(&worker->counters.udp_drops, 1);
         return;

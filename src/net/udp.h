@@ -32,6 +32,7 @@ struct udp_socket {
     int port;
     bool any_port;         /* no port was asked for */
     bool given;            /* another process has it now */
+    uint8_t space; /* in worker->spaces */
     uint32_t overhead; /* FRAME_OVERHEAD_... */
     struct peer peer;  /* of all its datagrams; `address` is the socket's own */
     _Atomic uint32_t last_request; /* second */

@@ -32,7 +32,7 @@
 #define LISTEN_DEFAULT "127.0.0.1"
 #define STATUS_FAILURE 1
 #define STATUS_OS      71 /* EX_OSERR */
-#define ADDRESSES_MAX  64u
+#define ADDRESSES_MAX  96u
 #define SEND_BUFFER    (4 << 20) /* asked for; the kernel grants what it likes */
 
 static void
@@ -230,13 +230,37 @@ open_list(struct udp *udp, unsigned copies, const struct options *options)
     }
 }
 
+/* --listener: it takes datagrams, too, for the same space and with the same rights. */
+static int
+open_extra(struct udp *udp, unsigned copies, const struct option_listener *listener,
+    const struct options *options)
+{
+    unsigned before = udp->n;
+    struct address address;
+    char why[ADDRESS_WHY_MAX];
+
+    if (option_listener_is_local(listener))
+        return 0;
+    if (!address_parse(slice_of(listener->address, strlen(listener->address)),
+            options->tls, &address, why)) {
+        fprintf(stderr, "--listener: %s\n", why);
+        return STATUS_OS;
+    }
+    int status = open_entry(udp, &address, copies, options);
+    for (unsigned i = before; i < udp->n; i++) {
+        udp->at[i].space = (uint8_t)listener->space;
+        udp->at[i].peer.denied = listener->denied;
+    }
+    return status;
+}
+
 int
 udp_open(struct udp *udp, const struct options *options)
 {
     bool many = options->listen != NULL && strpbrk(options->listen, ",;") != NULL;
     unsigned copies = many ? 1 : (unsigned)options->threads;
 
-    if (options->udp_port == 0 || options->unix_socket != NULL)
+    if (options->udp_port == 0)
         return 0;
     udp->size = ADDRESSES_MAX * copies;
     udp->at = calloc(udp->size, sizeof *udp->at);
@@ -244,7 +268,10 @@ udp_open(struct udp *udp, const struct options *options)
         fprintf(stderr, "out of memory\n");
         return STATUS_FAILURE;
     }
-    return open_list(udp, copies, options);
+    int status = options->unix_socket != NULL ? 0 : open_list(udp, copies, options);
+    for (unsigned i = 0; status == 0 && i < options->nlisteners; i++)
+        status = open_extra(udp, copies, &options->listeners[i], options);
+    return status;
 }
 
 void

@@ -194,13 +194,14 @@ worker_tell_conn(struct worker *worker, const struct conn *conn, const char *rea
     };
     char address[112];
 
-    if (!worker_is_watched(worker))
+    if (!worker_is_watched(worker, conn->space))
         return;
     event.status = address_of(conn->fd, false, address, sizeof address) == AF_UNIX
         ? "local"
         : "tcp";
     address_of(conn->fd, true, address, sizeof address);
-    journal_put(worker->journal, &event, slice_of(address, strlen(address)));
+    journal_put(
+        worker->spaces[conn->space].journal, &event, slice_of(address, strlen(address)));
 }
 
 /* ---- Turns ------------------------------------------------------------------------------ */
@@ -210,15 +211,26 @@ static void
 measure(struct worker *worker, bool on)
 {
     worker->measuring = on;
-    worker->service->measure(worker->lane, on);
+    for (unsigned i = 0; i < worker->nspaces; i++)
+        worker->service->measure(worker->spaces[i].lane, on);
     if (on)
         worker->read_at_ns = clock_nanos();
 }
 
 void
-worker_answered(struct worker *worker)
+worker_answered(struct worker *worker, unsigned space)
 {
-    worker->service->answered(worker->lane, clock_nanos() - worker->read_at_ns);
+    worker->service->answered(
+        worker->spaces[space].lane, clock_nanos() - worker->read_at_ns);
+}
+
+/* `spaces` have had connections looked at, by their bits. */
+static void
+tell_looked(const struct worker *worker, unsigned spaces)
+{
+    for (unsigned i = 0; spaces != 0; i++, spaces >>= 1)
+        if ((spaces & 1) != 0)
+            worker->service->looked(worker->spaces[i].lane);
 }
 
 /* Works off ready connections from `at` on, as many as make a group. Returns where the
@@ -229,8 +241,8 @@ run_group(struct worker *worker, unsigned at)
     const struct service *service = worker->service;
     struct job jobs[WORKER_GROUP];
     unsigned njobs = 0;
+    unsigned looked = 0; /* a bit for each space */
     size_t fill = 0;
-    bool any = false;
 
     while (at < worker->nready && njobs < WORKER_GROUP &&
            fill + CONN_SPACE <= WORKER_INPUT) {
@@ -247,10 +259,9 @@ run_group(struct worker *worker, unsigned at)
         if (jobs[i].len == 0)
             continue;
         service->look(jobs[i].conn->session, jobs[i].data, jobs[i].len);
-        any = true;
+        looked |= 1u << jobs[i].conn->space;
     }
-    if (any)
-        service->looked(worker->lane);
+    tell_looked(worker, looked);
     if (njobs > 0 && sample_due(&worker->sample))
         measure(worker, true);
     bool alone = njobs == 1 && at == worker->nready && worker->nagain == 0;
@@ -296,7 +307,8 @@ run_tick(struct worker *worker)
     if (timeout != worker->idle_timeout)
         worker->idle_next = 0; /* everybody's end has moved */
     worker->idle_timeout = timeout;
-    worker->service->lane_tick(worker->lane, worker->now);
+    for (unsigned i = 0; i < worker->nspaces; i++)
+        worker->service->lane_tick(worker->spaces[i].lane, worker->now);
     for (hold = worker->holds; hold != NULL; hold = next) {
         next = hold->next;
         conn_check_hold(hold);
@@ -411,6 +423,30 @@ wind_up(struct worker *worker)
     evtimer_del(&timer);
 }
 
+/* False: out of memory; some lanes may be open. */
+static bool
+open_lanes(struct worker *worker)
+{
+    const struct net_parts *parts = &worker->net->parts;
+
+    for (; worker->nspaces < parts->nspaces; worker->nspaces++) {
+        struct worker_space *space = &worker->spaces[worker->nspaces];
+        space->lane = worker->service->lane_open(
+            parts->spaces[worker->nspaces].context, worker->index);
+        if (space->lane == NULL)
+            return false;
+        space->pins = (struct pin_release){ worker->service->release, space->lane };
+    }
+    return true;
+}
+
+static void
+close_lanes(struct worker *worker)
+{
+    for (unsigned i = worker->nspaces; i-- > 0;)
+        worker->service->lane_close(worker->spaces[i].lane);
+}
+
 static void *
 worker_main(void *context)
 {
@@ -423,19 +459,37 @@ worker_main(void *context)
     worker->now = clock_seconds(parts->clock);
     atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
     worker->idle_timeout = (uint32_t)parts->options->idle_timeout;
-    worker->lane = worker->service->lane_open(parts->service_context, worker->index);
-    worker->pins = (struct pin_release){ worker->service->release, worker->lane };
+    worker->opened = open_lanes(worker);
+    bool opened = worker->opened;
     sem_post(&worker->started);
-    if (worker->lane == NULL)
-        return NULL;
-    while (!atomic_load(&worker->stop))
-        worker_turn(worker, true);
-    if (atomic_load(&worker->leave))
-        leave_conns(worker);
-    else
-        wind_up(worker);
-    worker->service->lane_close(worker->lane);
+    if (opened) {
+        while (!atomic_load(&worker->stop))
+            worker_turn(worker, true);
+        if (atomic_load(&worker->leave))
+            leave_conns(worker);
+        else
+            wind_up(worker);
+    }
+    close_lanes(worker);
     return NULL;
+}
+
+static bool
+open_journals(struct worker *worker)
+{
+    const struct net_parts *parts = &worker->net->parts;
+
+    for (unsigned i = 0; i < parts->nspaces; i++) {
+        struct worker_space *space = &worker->spaces[i];
+        struct journal *journal = parts->spaces[i].journal;
+        if (journal == NULL)
+            continue;
+        space->journal = journal_open(journal);
+        if (space->journal == NULL)
+            return false;
+        space->wanted = journal_wanted(journal);
+    }
+    return true;
 }
 
 int
@@ -459,12 +513,8 @@ worker_init(struct worker *worker, struct net *net, unsigned index)
     if (net->parts.tls != NULL &&
         (worker->stage = malloc(net->parts.options->ssl_wbuf_size)) == NULL)
         return -ENOMEM;
-    if (net->parts.journal != NULL) {
-        worker->journal = journal_open(net->parts.journal);
-        if (worker->journal == NULL)
-            return -ENOMEM;
-        worker->wanted = journal_wanted(net->parts.journal);
-    }
+    if (!open_journals(worker))
+        return -ENOMEM;
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake_fd < 0)
         return -errno;
@@ -494,7 +544,7 @@ worker_start(struct worker *worker)
     worker->running = true;
     while (sem_wait(&worker->started) != 0)
         assert(errno == EINTR);
-    return worker->lane == NULL ? -ENOMEM : 0;
+    return worker->opened ? 0 : -ENOMEM;
 }
 
 bool
@@ -566,6 +616,7 @@ worker_fini(struct worker *worker)
     pthread_mutex_destroy(&worker->mutex);
     pthread_mutex_destroy(&worker->arrivals_mutex);
     pthread_mutex_destroy(&worker->woken_mutex);
-    if (worker->journal != NULL)
-        journal_close(worker->journal);
+    for (unsigned i = 0; i < NET_SPACES_MAX; i++)
+        if (worker->spaces[i].journal != NULL)
+            journal_close(worker->spaces[i].journal);
 }

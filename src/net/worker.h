@@ -23,6 +23,7 @@
 #include "base/sample.h"
 #include "base/service.h"
 #include "net/conn.h"
+#include "net/net.h"
 #include "net/sending.h"
 
 struct farewell;
@@ -36,13 +37,22 @@ struct arrival {
     struct passenger *passenger; /* from another process; NULL: it is new */
 };
 
+/* What a worker has of a space. */
+struct worker_space {
+    void *lane;
+    struct pin_release pins;
+    struct journal_writer *journal; /* NULL: nothing can be watched */
+    const _Atomic unsigned *wanted; /* its streams; NULL likewise */
+};
+
 struct worker {
     struct net *net;
     const struct service *service;
     unsigned index;
     pthread_t thread;
     bool running; /* the thread is to be joined */
-    sem_t started; /* posted when the lane is open, or could not be opened */
+    sem_t started; /* posted when the lanes are open, or could not be opened */
+    bool opened;   /* they are; written before that */
 
     struct event_base *base;
     struct event wake_event;
@@ -53,8 +63,8 @@ struct worker {
     _Atomic bool ticked; /* for net_all_ticked(), which takes it back */
     _Atomic uint32_t ticked_at; /* clock_seconds() of the last tick, for net_stalled() */
 
-    void *lane;
-    struct pin_release pins;
+    struct worker_space spaces[NET_SPACES_MAX]; /* as many as the net has; conn->space */
+    unsigned nspaces;                           /* whose lanes are open */
     struct outbox outbox;
     char *input; /* WORKER_INPUT bytes */
     char *stage; /* -o ssl_wbuf_size bytes, where replies for TLS are put together */
@@ -75,9 +85,7 @@ struct worker {
     bool measuring;       /* this group is */
     uint64_t read_at_ns;  /* when its input had been read */
 
-    struct journal_writer *journal; /* NULL: nothing can be watched */
-    const _Atomic unsigned *wanted; /* its streams; NULL likewise */
-    const char *reason;             /* why connections are closed, if not as usual */
+    const char *reason; /* why connections are closed, if not as usual */
 
     uint32_t now;       /* clock_seconds() as of the last tick */
     uint32_t idle_timeout; /* that of net, as of the last tick */
@@ -124,20 +132,22 @@ void worker_empty_lines(struct worker *worker);
 /* For conn.c: a connection becomes known to the worker, or leaves it. */
 bool worker_add_conn(struct worker *worker, struct conn *conn);
 void worker_remove_conn(struct worker *worker, struct conn *conn);
-/* In a measured group: what has run since the last call was handed to the kernel now. */
-void worker_answered(struct worker *worker);
+/* In a measured group: what has run since the last call, all for one space, was handed to
+ * the kernel now. */
+void worker_answered(struct worker *worker, unsigned space);
 /* For struct peer: the session of a connection has something to do. Any thread, until its
  * close() begins. */
 void worker_wake_conn(void *conn);
 /* ... which has ended: it is no longer to have a turn for that. */
 void worker_forget_woken(struct worker *worker, const struct conn *conn);
-/* Do they want to know of connections? */
+/* Does anybody want to know of the connections of a space? */
 static inline bool
-worker_is_watched(const struct worker *worker)
+worker_is_watched(const struct worker *worker, unsigned space)
 {
-    return worker->wanted != NULL &&
-           (atomic_load_explicit(worker->wanted, memory_order_relaxed) &
-               JOURNAL_BIT(JOURNAL_CONNEVENTS)) != 0;
+    const _Atomic unsigned *wanted = worker->spaces[space].wanted;
+
+    return wanted != NULL && (atomic_load_explicit(wanted, memory_order_relaxed) &
+                                 JOURNAL_BIT(JOURNAL_CONNEVENTS)) != 0;
 }
 /* Tells those who watch of a connection that has come, or goes for `reason` (NULL: come). */
 void worker_tell_conn(struct worker *worker, const struct conn *conn, const char *reason);

@@ -917,7 +917,8 @@ START_TEST(forged_parcels_harm_nobody)
 {
     struct toy_server *server = started(), *next = toy_server_create();
     struct event_base *base = event_base_new();
-    struct net_parts parts = { &next->options, &next->clock, &next->service, &next->toy,
+    const struct net_space space = { .context = &next->toy };
+    struct net_parts parts = { &next->options, &next->clock, &next->service, &space, 1,
         .base = base };
     struct net *net = net_create(&parts);
 
@@ -950,7 +951,8 @@ END_TEST
 START_TEST(parcels_that_nobody_takes_up_are_closed)
 {
     struct toy_server *server = started(), *next = toy_server_create();
-    struct net_parts parts = { &next->options, &next->clock, &next->service, &next->toy,
+    const struct net_space space = { .context = &next->toy };
+    struct net_parts parts = { &next->options, &next->clock, &next->service, &space, 1,
         .base = event_base_new() };
     struct net *net = net_create(&parts);
     int fd = greeted(server);

@@ -521,8 +521,10 @@ server_main(void *context)
 {
     struct toy_server *server = context;
     struct event stop;
-    struct net_parts parts = { &server->options, &server->clock, &server->service,
-        &server->toy, .base = NULL, .activated = server->activated,
+    const struct net_space spaces[] = { { .context = &server->toy },
+        { .context = &server->second } };
+    struct net_parts parts = { &server->options, &server->clock, &server->service, spaces,
+        .nspaces = server->options.nspaces, .activated = server->activated,
         .nactivated = server->nactivated, .totals_before = server->totals_before,
         .counts_before = server->counts_before };
 
@@ -567,6 +569,9 @@ toy_server_end(struct toy_server *server)
     assert(server->toy.sessions == 0);
     assert(server->toy.pins == 0);
     assert(server->toy.lanes == 0);
+    assert(server->second.sessions == 0);
+    assert(server->second.pins == 0);
+    assert(server->second.lanes == 0);
 }
 
 void

@@ -69,6 +69,7 @@ void toy_cargo_drop(struct toy_cargo *cargo);
 /* A server with this service, in a thread of its own. */
 struct toy_server {
     struct toy toy;
+    struct toy second; /* of the listeners in another namespace, if the options have any */
     struct options options; /* to be changed between init and start */
     struct toy_cargo cargo; /* likewise: what it takes; it is empty afterwards */
     const int *activated;   /* likewise */
