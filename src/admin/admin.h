@@ -60,6 +60,7 @@ struct admin_parts {
     const struct clock *clock;
     const char *version;           /* "1.6.45-larder1.0.0" */
     const char *libevent_version;
+    const char *space;             /* the namespace; NULL: the default one */
     struct journal *journal;       /* what `watch` shows; NULL: nothing can be watched */
     const char *sandbox; /* layers in force; set before the first thread starts */
     uint64_t takeovers; /* servers before this one whose items and totals go on here */

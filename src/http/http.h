@@ -29,8 +29,16 @@
 
 struct http;
 
-struct http_parts {
+/* A namespace besides the default one. */
+struct http_space {
+    const char *name;
     struct admin *admin;
+};
+
+struct http_parts {
+    struct admin *admin; /* of the default namespace */
+    const struct http_space *spaces;
+    unsigned nspaces;
     int fd;            /* a listening socket, not blocking; taken, also on failure */
     bool local;        /* a unix socket: no browser comes that way, any Host will do */
     const char *names; /* names that are ours, joined by commas, or NULL; see host.h */

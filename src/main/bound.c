@@ -55,15 +55,19 @@ resident(const struct bound *bound)
 }
 
 void
-bound_keep(struct bound *bound, struct store *store)
+bound_keep(struct bound *bound, struct spaces *spaces)
 {
+    struct store *store = spaces->at[0].store;
     struct store_totals totals;
+    struct spaces_sum sum;
     uint64_t in_use, items;
 
     if (bound->fd < 0 || (in_use = resident(bound)) == 0)
         return;
     store_totals(store, &totals);
-    items = bound_for_items(bound, in_use, totals.memory_bytes);
+    spaces_sum(spaces, &sum);
+    items = bound_for_items(
+        bound, in_use + sum.limit_bytes - totals.limit_bytes, sum.memory_bytes);
     if (items < totals.limit_bytes || items > totals.limit_bytes + bound->total / 64)
         (void)store_memory_limit(store, items);
 }

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "http/http.h"
 #include "main/process.h"
 
 _Static_assert(ENDPOINT_FDS >= HTTP_CONNECTIONS_MAX + 8, "room for all");
@@ -22,10 +21,12 @@ stalled(void *context)
 
 int
 endpoint_open(struct endpoint *endpoint, const struct options *options,
-    struct admin *admin, const struct net *net)
+    const struct spaces *spaces, const struct net *net)
 {
     struct http_parts parts = {
-        .admin = admin,
+        .admin = spaces->at[0].admin,
+        .spaces = endpoint->spaces,
+        .nspaces = spaces->n - 1,
         .names = options->http_names,
         .context = endpoint,
         .stalled = stalled,
@@ -35,6 +36,9 @@ endpoint_open(struct endpoint *endpoint, const struct options *options,
     if (options->http == NULL)
         return 0;
     endpoint->net = net;
+    for (unsigned i = 1; i < spaces->n; i++)
+        endpoint->spaces[i - 1] =
+            (struct http_space){ spaces->at[i].name, spaces->at[i].admin };
     parts.fd = http_listen(options->http, options->unix_mask, &parts.local);
     if (parts.fd < 0)
         return STATUS_OS;

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "admin/admin.h"
 #include "base/options.h"
+#include "http/http.h"
+#include "main/space.h"
 #include "net/net.h"
 
 /* A worker that has not come round for so many seconds makes /healthz fail; they do every
@@ -20,6 +21,7 @@
 /* Zeroed: there is none. */
 struct endpoint {
     struct http *http;
+    struct http_space spaces[OPTION_SPACES_MAX]; /* all but the default one */
     const struct net *net;
     const char *path; /* of the socket's file, to be removed in the end, or NULL */
     dev_t device;     /* which file that was, lest another server's be removed */
@@ -29,7 +31,7 @@ struct endpoint {
 /* Opens the socket if the options ask for one. Everything is borrowed until
  * endpoint_close(). 0, or the status to exit with; the reason was printed. */
 int endpoint_open(struct endpoint *endpoint, const struct options *options,
-    struct admin *admin, const struct net *net)
+    const struct spaces *spaces, const struct net *net)
     __attribute__((warn_unused_result));
 /* Starts answering. 0 or -errno. */
 int endpoint_start(struct endpoint *endpoint) __attribute__((warn_unused_result));

@@ -22,18 +22,17 @@ is_watched(void)
 
 /* The part of hits among the gets since the last status, in all if there were none. */
 static void
-hit_ratio(struct heartbeat *heartbeat, char *text, size_t size)
+hit_ratio(struct heartbeat *heartbeat, const struct spaces_sum *sum, char *text,
+    size_t size)
 {
-    struct counts sum = { 0 };
+    uint64_t hits = sum->get_hits - heartbeat->hits;
+    uint64_t misses = sum->get_misses - heartbeat->misses;
 
-    heartbeat->counts(heartbeat->context, &sum);
-    uint64_t hits = sum.get_hits - heartbeat->hits;
-    uint64_t misses = sum.get_misses - heartbeat->misses;
-    heartbeat->hits = sum.get_hits;
-    heartbeat->misses = sum.get_misses;
+    heartbeat->hits = sum->get_hits;
+    heartbeat->misses = sum->get_misses;
     if (hits + misses == 0) {
-        hits = sum.get_hits;
-        misses = sum.get_misses;
+        hits = sum->get_hits;
+        misses = sum->get_misses;
     }
     if (hits + misses == 0)
         snprintf(text, size, "no gets yet");
@@ -45,16 +44,16 @@ hit_ratio(struct heartbeat *heartbeat, char *text, size_t size)
 static void
 tell_status(struct heartbeat *heartbeat)
 {
-    struct store_totals totals;
+    struct spaces_sum sum;
     struct net_figures net;
     char text[256], ratio[32];
 
-    store_totals(heartbeat->store, &totals);
+    spaces_sum(heartbeat->spaces, &sum);
     net_figures(heartbeat->net, &net);
-    hit_ratio(heartbeat, ratio, sizeof ratio);
+    hit_ratio(heartbeat, &sum, ratio, sizeof ratio);
     snprintf(text, sizeof text, "STATUS=%llu items, %llu of %llu MiB, %s, %llu clients",
-        (unsigned long long)totals.items, (unsigned long long)totals.memory_bytes >> 20,
-        (unsigned long long)totals.limit_bytes >> 20, ratio,
+        (unsigned long long)sum.items, (unsigned long long)sum.memory_bytes >> 20,
+        (unsigned long long)sum.limit_bytes >> 20, ratio,
         (unsigned long long)net.current);
     notify_manager(text);
 }
@@ -76,12 +75,12 @@ on_second(evutil_socket_t fd, short what, void *context)
 
 int
 heartbeat_start(struct heartbeat *heartbeat, struct event_base *base, struct net *net,
-    struct store *store, void (*counts)(void *context, struct counts *sum), void *context)
+    struct spaces *spaces)
 {
     const struct timeval second = { .tv_sec = 1 };
 
-    *heartbeat = (struct heartbeat){ .net = net, .store = store, .counts = counts,
-        .context = context, .seconds = 1, .watched = is_watched() };
+    *heartbeat = (struct heartbeat){ .net = net, .spaces = spaces, .seconds = 1,
+        .watched = is_watched() };
     if (getenv("NOTIFY_SOCKET") == NULL)
         return 0;
     if (event_assign(&heartbeat->event, base, -1, EV_PERSIST, on_second, heartbeat) != 0 ||

@@ -14,17 +14,14 @@
 
 #include <event2/event_struct.h>
 
-#include "base/counters.h"
+#include "main/space.h"
 #include "net/net.h"
-#include "store/store.h"
 
 #define HEARTBEAT_STATUS_S 5u
 
 struct heartbeat {
     struct net *net;
-    struct store *store;
-    void (*counts)(void *context, struct counts *sum);
-    void *context; /* for counts() */
+    struct spaces *spaces; /* of which the status tells the sums */
     struct event event;
     bool started, watched;
     unsigned seconds;            /* until the next status */
@@ -36,7 +33,7 @@ struct heartbeat {
  * NOTIFY_SOCKET. What is passed is borrowed until heartbeat_stop(). 0 or -errno.
  */
 int heartbeat_start(struct heartbeat *heartbeat, struct event_base *base, struct net *net,
-    struct store *store, void (*counts)(void *context, struct counts *sum), void *context);
+    struct spaces *spaces);
 /* Nothing if it was not started; `heartbeat` was zeroed then. */
 void heartbeat_stop(struct heartbeat *heartbeat);
 

@@ -32,12 +32,14 @@ apply(const struct change *change, const char *name)
     const struct reload_targets *targets = change->targets;
 
     if (strcmp(name, "memory-limit") == 0)
-        return store_memory_limit(targets->store, change->new->memory_max);
+        return store_memory_limit(
+            targets->spaces->at[0].store, change->new->memory_max);
     if (strcmp(name, "verbose") == 0)
         log_set_verbosity(change->new->verbose);
     else
         net_set_idle_timeout(targets->net, (uint32_t)change->new->idle_timeout);
-    admin_update(targets->admin, change->new);
+    for (unsigned i = 0; i < targets->spaces->n; i++)
+        admin_update(targets->spaces->at[i].admin, change->new);
     return true;
 }
 

@@ -10,10 +10,9 @@
 #ifndef LARDER_MAIN_RELOAD_H
 #define LARDER_MAIN_RELOAD_H
 
-#include "admin/admin.h"
 #include "base/options.h"
+#include "main/space.h"
 #include "net/net.h"
-#include "store/store.h"
 
 struct reload {
     struct options last; /* as read last; its strings are borrowed unless `owned` */
@@ -22,9 +21,8 @@ struct reload {
 
 /* What the new options are told to; borrowed for the call. */
 struct reload_targets {
-    struct store *store;
+    struct spaces *spaces;
     struct net *net;
-    struct admin *admin;
 };
 
 /* `options`, as they came from options_parse(), are borrowed until reload_fini(). */

@@ -16,7 +16,7 @@
 
 #include "base/options.h"
 
-#define SANDBOX_PATHS_MAX  16u
+#define SANDBOX_PATHS_MAX  48u
 #define SANDBOX_LAYERS_MAX 96u
 
 /* What must still be possible. Zeroed: nothing but serving. Paths are borrowed. */

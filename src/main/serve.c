@@ -17,11 +17,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "admin/admin.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -38,23 +36,19 @@
 #include "main/process.h"
 #include "main/reload.h"
 #include "main/sandbox.h"
+#include "main/space.h"
 #include "main/successor.h"
 #include "main/upkeep.h"
 #include "net/net.h"
 #include "net/tls.h"
-#include "store/store.h"
 
 /* Descriptors besides those of clients: streams, logs, loops (5 a worker), listeners. */
 #define FDS_BASE       80u
 #define FDS_PER_WORKER 5u
-/* A piece of a chained item lies in one of the store's pages. */
-#define PIECE_MAX 65536u
 /* What the index, connections and buffers take besides -m, roughly: one part in so many, and so
  * much in any case. */
 #define OVERHEAD_SHARE 8
 #define OVERHEAD_LEAST (UINT64_C(16) << 20)
-/* -o hashpower counts memcached's buckets of 8 bytes; ours have 64. */
-#define HASH_POWER_LESS 3
 
 /* How it ends. */
 enum ending {
@@ -71,15 +65,10 @@ struct server {
     bool served;  /* threads have been started */
     bool restart; /* the manager is to start the next server by itself */
     struct clock clock;
-    struct memory memory;
-    struct store *store;
+    struct memory memory; /* of the default namespace */
+    struct spaces spaces; /* stores and all that belongs to them */
     struct upkeep *upkeep;
-    struct admin *admin;
-    struct journal *journal;
-    struct admin_hook hook;
     struct auth *auth; /* NULL: anybody may speak */
-    struct cmd_context context;
-    bool context_ready;
     struct service service;
     struct event_base *base;
     struct event signals;
@@ -93,148 +82,13 @@ struct server {
     char sandbox[SANDBOX_LAYERS_MAX]; /* what is in force */
 };
 
-/* ---- What the administration may ask ------------------------------------------------- */
-
-static void
-tell_counts(void *context, struct counts *sum)
-{
-    struct server *server = context;
-
-    cmd_counts(&server->context, sum);
-    net_counts(server->net, sum);
-}
-
-static void
-tell_latency(void *context, struct latency_counts *counts_out)
-{
-    cmd_latency(&((struct server *)context)->context, counts_out);
-}
-
-static bool
-tell_hotkeys(void *context, struct hotkeys_top *top_out)
-{
-    return cmd_hotkeys(&((struct server *)context)->context, top_out);
-}
-
-static void
-reset_hotkeys(void *context)
-{
-    cmd_hotkeys_reset(&((struct server *)context)->context);
-}
-
-static void
-tell_connections(void *context, struct conn_figures *figures_out)
-{
-    struct server *server = context;
-    struct net_figures net;
-
-    net_figures(server->net, &net);
-    *figures_out = (struct conn_figures){
-        .current = net.current,
-        .total = net.total,
-        .rejected = net.rejected,
-        .structures = net.current,
-        .reserved_fds = net.reserved_fds,
-        .listen_disabled = net.listen_disabled,
-        .listen_disabled_us = net.listen_disabled_us,
-        .read_buf_count = net.buffer_count + net.kept_count,
-        .read_buf_bytes = net.buffer_bytes + net.kept_bytes,
-        .read_buf_bytes_free = net.buffer_bytes,
-        .reply_count = net.backlog_count,
-        .reply_bytes = net.backlog_bytes,
-        .accepting = net.accepting,
-    };
-}
-
-struct walk {
-    conn_info_fn fn;
-    void *context;
-};
-
-static const char *
-state_name(const struct net_conn *conn)
-{
-    if (conn->listen_address == NULL && !conn->datagram)
-        return "conn_listening";
-    switch (conn->state) {
-    case CONN_WAITING:
-        return "conn_waiting";
-    case CONN_READ:
-        return "conn_read";
-    case CONN_NREAD:
-        return "conn_nread";
-    case CONN_WRITE:
-        return "conn_write";
-    case CONN_PARSE:
-        return "conn_parse_cmd";
-    case CONN_WATCH:
-        return "conn_watch";
-    }
-    return "conn_waiting";
-}
-
-static void
-show_conn(void *context, const struct net_conn *conn)
-{
-    const struct walk *walk = context;
-
-    walk->fn(walk->context,
-        &(struct conn_info){ .fd = conn->fd, .address = conn->address,
-            .listen_address = conn->listen_address, .state = state_name(conn),
-            .idle = conn->idle });
-}
-
-_Static_assert(NET_WALK >= CONN_WALK_MIN, "as many as the administration wants");
-
-static void
-walk_connections(void *context, int fd_min, conn_info_fn fn, void *fn_context)
-{
-    struct server *server = context;
-    struct walk walk = { fn, fn_context };
-
-    net_each_conn(server->net, fd_min, show_conn, &walk);
-}
-
-static void
-set_verbosity(void *context, unsigned level)
-{
-    (void)context;
-    log_set_verbosity((int)level);
-}
-
-_Static_assert(CERTS_WHY_MAX >= TLS_WHY_MAX, "the reason has room");
-
-static uint32_t
-certs_age(void *context)
-{
-    struct server *server = context;
-
-    return tls_age(server->tls);
-}
-
-static bool
-refresh_certs(void *context, char why[CERTS_WHY_MAX])
-{
-    struct server *server = context;
-
-    return tls_refresh(server->tls, false, why);
-}
-
-/* The signal comes out of signal_fd, as if it had been sent from outside. */
-static void
-ask_shutdown(void *context, bool graceful)
-{
-    (void)context;
-    kill(getpid(), graceful ? SIGUSR1 : SIGINT);
-}
-
 /* ---- Signals ------------------------------------------------------------------------ */
 
 /* What cannot be read again stays as it was; each says so itself. */
 static void
 reload(struct server *server)
 {
-    const struct reload_targets targets = { server->store, server->net, server->admin };
+    const struct reload_targets targets = { &server->spaces, server->net };
     char why[TLS_WHY_MAX], said[64];
 
     snprintf(said, sizeof said, "RELOADING=1\nMONOTONIC_USEC=%llu",
@@ -364,23 +218,12 @@ set_up_process(struct server *server)
     return successor_prepare(&server->successor, options);
 }
 
-static uint32_t
-piece_max(const struct options *options)
-{
-    if (options->slab_chunk_max <= PIECE_MAX)
-        return (uint32_t)options->slab_chunk_max;
-    if (options->slab_chunk_max_given)
-        fprintf(stderr, "-o slab_chunk_max: larger items are cut into pieces of %u KiB "
-            "here\n", PIECE_MAX / 1024);
-    return PIECE_MAX;
-}
-
 /* Whoever runs into the limit of his control group is killed, with all that was cached. */
 static void
 warn_of_memory(const struct options *options)
 {
-    uint64_t most = options->memory_max + options->memory_max / OVERHEAD_SHARE +
-        OVERHEAD_LEAST;
+    uint64_t items = options->memory_max + option_spaces_memory(options);
+    uint64_t most = items + items / OVERHEAD_SHARE + OVERHEAD_LEAST;
     uint64_t limit = memlimit_here();
 
     if (options->memory_total > 0)
@@ -389,67 +232,24 @@ warn_of_memory(const struct options *options)
         fprintf(stderr, "WARNING: -m: this machine or control group may use %llu MiB, which "
             "is less than %llu MiB and what comes on top; the kernel ends the server when "
             "they are used up\n", (unsigned long long)limit >> 20,
-            (unsigned long long)options->memory_max >> 20);
-}
-
-_Static_assert(FLUSH_PREFIXES_MAX <= STORE_FLUSH_PREFIXES_MAX, "the store has room for them");
-_Static_assert(FLUSH_PREFIX_MAX <= STORE_FLUSH_PREFIX_MAX, "the store has room for each");
-
-/* The parts of a list with commas; how many. */
-static unsigned
-split_prefixes(const char *list, struct slice prefixes[FLUSH_PREFIXES_MAX])
-{
-    unsigned n = 0;
-
-    while (list != NULL && n < FLUSH_PREFIXES_MAX) {
-        size_t len = strcspn(list, ",");
-
-        prefixes[n++] = slice_of(list, len);
-        list = list[len] == ',' ? list + len + 1 : NULL;
-    }
-    return n;
+            (unsigned long long)items >> 20);
 }
 
 static int
-make_store(struct server *server)
+make_stores(struct server *server)
 {
-    struct slice prefixes[FLUSH_PREFIXES_MAX];
     const struct options *options = server->options;
-    struct store_options wanted = {
-        .memory_max = options->memory_max,
-        .item_size_max = options->item_size_max,
-        .chunk_max = piece_max(options),
-        .chunk_min = (uint32_t)options->chunk_min,
-        .growth_factor = options->growth_factor,
-        .slab_sizes = options->slab_sizes,
-        .nslab_sizes = options->nslab_sizes,
-        .hash_power = options->hash_power == 0
-            ? 0
-            : (unsigned)(options->hash_power - HASH_POWER_LESS),
-        .hash_fixed = !options->hash_expand,
-        .evict = options->evict,
-        .preallocate = options->large_pages,
-        .slab_reassign = options->slab_reassign,
-        .lru = options->evict_lru,
-        .object_bias = (unsigned)options->object_bias,
-        .counter_reserve = (unsigned)options->counter_reserve,
-        .no_cas = !options->cas,
-        .fast_hash = strcmp(options->hash_algorithm, "xxh3") == 0,
-        .flush_prefixes = prefixes,
-        .nflush_prefixes = split_prefixes(options->flush_prefixes, prefixes),
-    };
+    int status;
 
-    if (getrandom(wanted.hash_key, sizeof wanted.hash_key, 0) !=
-        (ssize_t)sizeof wanted.hash_key) {
-        perror("getrandom");
-        return STATUS_OS;
-    }
-    int status = memory_open(
-        &server->memory, &wanted, options, &server->predecessor, &server->clock);
-    if (status != 0)
+    spaces_init(&server->spaces, options);
+    server->spaces.clock = &server->clock;
+    server->spaces.sandbox = server->sandbox;
+    server->spaces.auth = server->auth;
+    server->spaces.tls = server->tls;
+    server->spaces.memory = &server->memory;
+    server->spaces.predecessor = &server->predecessor;
+    if ((status = spaces_make_stores(&server->spaces)) != 0)
         return status;
-    server->store = server->memory.store;
-    store_sweep_enable(server->store, options->lru_crawler);
     if (bound_open(&server->bound, options->memory_total, options->memory_max) != 0) {
         perror("--memory-total: /proc/self/statm");
         return STATUS_OS;
@@ -461,59 +261,12 @@ make_store(struct server *server)
 static int
 make_service(struct server *server)
 {
-    const struct options *options = server->options;
-    struct admin_parts parts = {
-        .store = server->store,
-        .options = options,
-        .clock = &server->clock,
-        .version = OPTIONS_VERSION,
-        .libevent_version = event_get_version(),
-        .sandbox = server->sandbox,
-        .context = server,
-        .counts = tell_counts,
-        .latency = tell_latency,
-        .hotkeys = tell_hotkeys,
-        .hotkeys_reset = reset_hotkeys,
-        .connections = tell_connections,
-        .walk_connections = walk_connections,
-        .certs_age = certs_age,
-        .refresh_certs = refresh_certs,
-        .verbosity = set_verbosity,
-        .shutdown = ask_shutdown,
-        .takeovers = server->memory.note.takeovers,
-    };
-
-    server->journal = journal_create(options->worker_logbuf_size);
-    parts.journal = server->journal;
-    if (server->journal != NULL)
-        server->admin = admin_create(&parts);
-    if (server->admin != NULL)
-        admin_hook(server->admin, &server->hook);
     int status = server->auth == NULL ? 0 : auth_start(server->auth);
-    if (status != 0)
-        return status;
-    server->context = (struct cmd_context){
-        .store = server->store,
-        .clock = &server->clock,
-        .hook = &server->hook,
-        .auth = server->auth == NULL ? NULL : auth_hook(server->auth),
-        .version = OPTIONS_VERSION,
-        .flush_allowed = options->flush_allowed,
-        .cas = options->cas,
-        .requests_per_event = (unsigned)options->requests_per_event,
-        .latency = options->latency_sample != 0,
-        .journal = server->journal,
-        .hotkeys_sample = options->hotkeys_sample,
-    };
-    server->context_ready = server->admin != NULL && cmd_init(&server->context);
-    if (server->context_ready)
-        cmd_resume(&server->context, &server->memory.note.counts, NULL);
-    if (!server->context_ready) {
-        fprintf(stderr, "out of memory\n");
-        return STATUS_FAILURE;
-    }
+
+    if (status == 0)
+        status = spaces_make_contexts(&server->spaces);
     cmd_service(&server->service);
-    return 0;
+    return status;
 }
 
 static void
@@ -528,7 +281,7 @@ tell_takeover(const struct server *server, size_t sockets)
 {
     struct store_totals totals;
 
-    store_totals(server->store, &totals);
+    store_totals(server->memory.store, &totals);
     log_line(LOG_NOTICE, "took over %llu items and %zu sockets",
         (unsigned long long)totals.items, sockets);
 }
@@ -544,13 +297,12 @@ make_net(struct server *server)
         fprintf(stderr, "failed to prepare the event loop\n");
         return STATUS_FAILURE;
     }
-    const struct net_space spaces[] = { { &server->context, server->journal } };
     struct net_parts parts = {
         .options = server->options,
         .clock = &server->clock,
         .service = &server->service,
-        .spaces = spaces,
-        .nspaces = 1,
+        .spaces = server->spaces.of_net,
+        .nspaces = server->spaces.n,
         .base = server->base,
         .tls = server->tls,
         .activated = server->predecessor.activated,
@@ -562,6 +314,7 @@ make_net(struct server *server)
         fprintf(stderr, "failed to prepare the workers: %s\n", strerror(errno));
         return STATUS_FAILURE;
     }
+    server->spaces.net = server->net;
     size_t taken =
         handover_open(&server->predecessor.baggage, take_socket, server->net);
     /* Where nothing of use has come, what the manager keeps is not to be in our way. */
@@ -573,7 +326,7 @@ make_net(struct server *server)
     if (server->memory.taken_over)
         tell_takeover(server, taken);
     return endpoint_open(
-        &server->endpoint, server->options, server->admin, server->net);
+        &server->endpoint, server->options, &server->spaces, server->net);
 }
 
 /* Whatever is opened, read or removed from here on has to be named here. */
@@ -593,6 +346,8 @@ confine(struct server *server)
         sandbox_will_read(&needs, tls_file(server->tls, i));
     sandbox_will_read(&needs, options->config_file);
     sandbox_will_remove(&needs, options->unix_socket);
+    for (unsigned i = 0; i < options->nlisteners; i++)
+        sandbox_will_remove(&needs, option_listener_path(&options->listeners[i]));
     sandbox_will_remove(&needs, endpoint_path(&server->endpoint));
     if (options->daemonize)
         sandbox_will_remove(&needs, options->pid_file);
@@ -607,13 +362,12 @@ start_threads(struct server *server)
     int status = server->auth == NULL ? 0 : auth_start_threads(server->auth);
     if (status != 0)
         return status;
-    int error = admin_start(server->admin);
+    int error = spaces_start(&server->spaces);
     if (error != 0) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
         return STATUS_FAILURE;
     }
-    server->upkeep = upkeep_start(
-        server->store, &server->clock, &server->bound, server->journal);
+    server->upkeep = upkeep_start(&server->spaces, &server->bound);
     if (server->upkeep == NULL) {
         fprintf(stderr, "Can't create thread: %s\n", strerror(errno));
         return STATUS_FAILURE;
@@ -625,8 +379,8 @@ start_threads(struct server *server)
         fprintf(stderr, "Can't create thread: %s\n", strerror(-error));
         return STATUS_FAILURE;
     }
-    error = heartbeat_start(&server->heartbeat, server->base, server->net, server->store,
-        tell_counts, server);
+    error = heartbeat_start(
+        &server->heartbeat, server->base, server->net, &server->spaces);
     if (error != 0) {
         fprintf(stderr, "failed to prepare the heartbeat: %s\n", strerror(-error));
         return STATUS_FAILURE;
@@ -644,7 +398,7 @@ take_note(struct server *server, struct note *note)
 
     *note = (struct note){ .takeovers = server->memory.note.takeovers };
     clock_stamp(&server->clock, &note->stamp);
-    tell_counts(server, &note->counts);
+    space_counts(&server->spaces.at[0], &note->counts);
     net_figures(server->net, &net);
     note->totals = (struct net_totals){ .total = net.total, .rejected = net.rejected,
         .pauses = net.listen_disabled, .paused_us = net.listen_disabled_us };
@@ -659,7 +413,7 @@ leave_memory(struct server *server, int *fd_out)
     take_note(server, &note);
     upkeep_stop(server->upkeep);
     server->upkeep = NULL;
-    return memory_leave(server->store, &note, server->options, fd_out);
+    return memory_leave(server->memory.store, &note, server->options, fd_out);
 }
 
 /* Ends, and what was served here is served elsewhere. */
@@ -704,7 +458,7 @@ give_back(struct server *server)
     int fd;
 
     note->takeovers--;
-    if (memory_leave(server->store, note, server->options, &fd) == 0)
+    if (memory_leave(server->memory.store, note, server->options, &fd) == 0)
         close(fd);
 }
 
@@ -725,18 +479,11 @@ tear_down(struct server *server)
             event_del(&server->signals);
         event_base_free(server->base);
     }
-    if (server->context_ready)
-        cmd_fini(&server->context);
     if (server->auth != NULL)
         auth_close(server->auth);
-    if (server->admin != NULL)
-        admin_destroy(server->admin);
-    if (server->journal != NULL)
-        journal_destroy(server->journal);
     if (server->memory.taken_over && !server->served)
         give_back(server);
-    if (server->store != NULL)
-        store_destroy(server->store);
+    spaces_close(&server->spaces);
     successor_fini(&server->successor);
     predecessor_close(&server->predecessor);
     bound_close(&server->bound);
@@ -761,9 +508,9 @@ serve(struct options *options)
         log_line(LOG_ALWAYS, "handover: the server before gave nothing: %s",
             strerror(-error));
     clock_start(&server.clock);
-    if ((status = make_store(&server)) != 0)
+    if ((status = make_stores(&server)) != 0)
         goto out;
-    /* Behind the store: under a limit on locked memory, what is reserved after a lock on all
+    /* Behind the stores: under a limit on locked memory, what is reserved after a lock on all
      * that is to come would be refused, and with it the start. */
     process_lock_memory(options);
     if ((status = make_service(&server)) != 0 || (status = make_net(&server)) != 0)

@@ -24,14 +24,19 @@
 #define PAUSE_WORK_MS  50u
 #define PAUSE_IDLE_MS  500u
 
-struct upkeep {
+/* One of the stores. */
+struct charge {
     struct store *store;
-    const struct clock *clock;
-    struct bound *bound;
     struct store_thread *store_thread;
     const struct journal *journal;
     struct journal_writer *writer;
     struct store_totals told; /* when a round of the sweep was told last */
+};
+
+struct upkeep {
+    struct spaces *spaces;
+    struct bound *bound;
+    struct charge charges[OPTION_SPACES_MAX]; /* as many as there are spaces */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -72,22 +77,38 @@ sleep_ms(struct upkeep *upkeep, unsigned ms)
 /* A round of the sweep for expired items has begun since the last look: tells of what was
  * done before it. */
 static void
-tell_sweep(struct upkeep *upkeep)
+tell_sweep(struct charge *charge)
 {
     unsigned wanted =
-        atomic_load_explicit(journal_wanted(upkeep->journal), memory_order_relaxed);
+        atomic_load_explicit(journal_wanted(charge->journal), memory_order_relaxed);
     struct journal_event event = { .kind = JOURNAL_SWEEP, .stream = JOURNAL_SYSEVENTS };
     struct store_totals totals;
 
     if ((wanted & JOURNAL_BIT(JOURNAL_SYSEVENTS)) == 0)
         return;
-    store_totals(upkeep->store, &totals);
-    if (totals.sweep_runs == upkeep->told.sweep_runs)
+    store_totals(charge->store, &totals);
+    if (totals.sweep_runs == charge->told.sweep_runs)
         return;
-    event.ttl = (int64_t)(totals.sweep_checked - upkeep->told.sweep_checked);
-    event.size = totals.sweep_reclaimed - upkeep->told.sweep_reclaimed;
-    upkeep->told = totals;
-    journal_put(upkeep->writer, &event, slice_of(NULL, 0));
+    event.ttl = (int64_t)(totals.sweep_checked - charge->told.sweep_checked);
+    event.size = totals.sweep_reclaimed - charge->told.sweep_reclaimed;
+    charge->told = totals;
+    journal_put(charge->writer, &event, slice_of(NULL, 0));
+}
+
+/* A slice for each store. The next pause is that of the one with the most to do. */
+static unsigned
+keep_all(struct upkeep *upkeep, uint32_t now, unsigned pause_ms)
+{
+    unsigned shortest = PAUSE_IDLE_MS;
+
+    for (unsigned i = 0; i < upkeep->spaces->n; i++) {
+        struct charge *charge = &upkeep->charges[i];
+        unsigned pause = next_pause(pause_ms,
+            store_maintain(charge->store, charge->store_thread, now, BUDGET_US));
+        shortest = pause < shortest ? pause : shortest;
+        tell_sweep(charge);
+    }
+    return shortest;
 }
 
 static void *
@@ -99,15 +120,12 @@ upkeep_main(void *context)
 
     pthread_setname_np(pthread_self(), "upkeep");
     while (!sleep_ms(upkeep, pause_ms)) {
-        uint32_t now = clock_seconds(upkeep->clock);
-        enum store_upkeep state = store_maintain(upkeep->store, upkeep->store_thread, now,
-            BUDGET_US);
+        uint32_t now = clock_seconds(upkeep->spaces->clock);
 
-        pause_ms = next_pause(pause_ms, state);
+        pause_ms = keep_all(upkeep, now, pause_ms);
         if (now != bound_second)
-            bound_keep(upkeep->bound, upkeep->store);
+            bound_keep(upkeep->bound, upkeep->spaces);
         bound_second = now;
-        tell_sweep(upkeep);
     }
     return NULL;
 }
@@ -115,34 +133,47 @@ upkeep_main(void *context)
 static void
 forget(struct upkeep *upkeep)
 {
-    if (upkeep->store_thread != NULL)
-        store_thread_close(upkeep->store_thread);
-    if (upkeep->writer != NULL)
-        journal_close(upkeep->writer);
+    for (unsigned i = 0; i < OPTION_SPACES_MAX; i++) {
+        struct charge *charge = &upkeep->charges[i];
+        if (charge->store_thread != NULL)
+            store_thread_close(charge->store_thread);
+        if (charge->writer != NULL)
+            journal_close(charge->writer);
+    }
     free(upkeep);
 }
 
+/* False: out of memory. */
+static bool
+take_charge(struct charge *charge, const struct space *space)
+{
+    charge->store = space->store;
+    charge->store_thread = store_thread_open(space->store);
+    charge->journal = space->journal;
+    charge->writer = journal_open(space->journal);
+    if (charge->store_thread == NULL || charge->writer == NULL)
+        return false;
+    cmd_observe(charge->store_thread, space->journal, charge->writer);
+    return true;
+}
+
 struct upkeep *
-upkeep_start(struct store *store, const struct clock *clock, struct bound *bound,
-    struct journal *journal)
+upkeep_start(struct spaces *spaces, struct bound *bound)
 {
     struct upkeep *upkeep = calloc(1, sizeof *upkeep);
     pthread_condattr_t monotonic;
 
     if (upkeep == NULL)
         return NULL;
-    upkeep->store = store;
-    upkeep->clock = clock;
+    upkeep->spaces = spaces;
     upkeep->bound = bound;
-    upkeep->store_thread = store_thread_open(store);
-    upkeep->journal = journal;
-    upkeep->writer = journal_open(journal);
-    if (upkeep->store_thread == NULL || upkeep->writer == NULL) {
+    for (unsigned i = 0; i < spaces->n; i++) {
+        if (take_charge(&upkeep->charges[i], &spaces->at[i]))
+            continue;
         forget(upkeep);
         errno = ENOMEM;
         return NULL;
     }
-    cmd_observe(upkeep->store_thread, journal, upkeep->writer);
     pthread_mutex_init(&upkeep->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
