@@ -91,6 +91,7 @@ libcmd_a_SOURCES = \
 	src/cmd/notice.c src/cmd/notice.h \
 	src/cmd/passing.c src/cmd/passing.h \
 	src/cmd/retrieve.c \
+	src/cmd/rights.c src/cmd/rights.h \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \
 	src/cmd/upload.c

@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "cmd/execute.h"
+#include "cmd/rights.h"
 #include "cmd/state.h"
 #include "proto/binary.h"
 #include "proto/binary_reply.h"
@@ -282,6 +283,9 @@ take_packet(struct turn *turn, const struct packet *packet)
         return refuse_head(turn, packet, packet->error);
     if (packet->error != OUTCOME_NONE || (is_sasl(packet) && !sasl))
         return refuse(turn, BINARY_HEADER + packet->body_len, OUTCOME_UNKNOWN, false);
+    if (session->denied != 0 &&
+        rights_deny(session->denied, packet->verb, packet->key_len > 0))
+        return refuse(turn, BINARY_HEADER + packet->body_len, OUTCOME_NOT_ALLOWED, false);
     if ((size_t)(turn->end - turn->at) < packet->head_len)
         return STEP_READ;
     return run_packet(turn, packet);

@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "cmd/execute.h"
 #include "cmd/notice.h"
+#include "cmd/rights.h"
 #include "proto/text_reply.h"
 
 /* What a comparison that must fail expects: no item has it, see store_write(). */
@@ -341,6 +342,13 @@ hash_of(struct turn *turn, const struct command *command)
         &turn->lane->ahead, turn->lane->store, &turn->session->ahead, command->key);
 }
 
+static bool
+is_denied(const struct session *session, const struct command *command)
+{
+    return rights_deny(session->denied, command->verb, true) ||
+           (command->verb == VERB_MG && rights_deny_get(session->denied, command->meta));
+}
+
 enum step
 meta_run(struct turn *turn, const struct command *line, const char *next)
 {
@@ -359,6 +367,8 @@ meta_run(struct turn *turn, const struct command *line, const char *next)
         text_put_line(turn->out, command.error);
         return STEP_ON;
     }
+    if (turn->session->denied != 0 && is_denied(turn->session, &command))
+        return session_deny(turn, &command, next);
     if (command.verb == VERB_MS)
         return session_store(turn, &command, next);
     hash = hash_of(turn, &command);

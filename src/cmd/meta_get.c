@@ -14,7 +14,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/service.h"
 #include "cmd/meta.h"
+#include "cmd/rights.h"
 #include "proto/text_reply.h"
 
 /* Copies that fail before the item's stripe is locked. */
@@ -240,8 +242,8 @@ needs_visit(const struct get *get, const struct store_view *view)
     const struct meta_command *meta = get->meta;
     uint32_t below;
 
-    if (view->win_sent)
-        return false;
+    if (view->win_sent || (get->turn->session->denied & RIGHT_WRITE) != 0)
+        return false; /* who may not write can't be the one who is to make it anew */
     if (view->stale)
         return true;
     if (!meta_has(meta, 'R') || view->exptime == 0)
@@ -349,6 +351,10 @@ meta_one(struct turn *turn, const struct ahead_row *row)
     if (error != OUTCOME_NONE) {
         turn->budget--;
         return get_failed(&get, error);
+    }
+    if (turn->session->denied != 0 && rights_deny_get(turn->session->denied, &meta)) {
+        turn->budget--;
+        return get_failed(&get, OUTCOME_NOT_ALLOWED);
     }
     if (meta_has(&meta, 'b'))
         get.find.hash = store_hash(turn->lane->store, get.find.key);

@@ -17,6 +17,7 @@
 #include "cmd/measure.h"
 #include "cmd/notice.h"
 #include "cmd/passing.h"
+#include "cmd/rights.h"
 #include "cmd/state.h"
 #include "proto/binary_reply.h"
 #include "proto/meta.h"
@@ -262,6 +263,40 @@ run_error(struct turn *turn, const struct command *command, const char *next)
     return STEP_ON;
 }
 
+static bool
+has_value(enum verb verb)
+{
+    return verb == VERB_SET || verb == VERB_ADD || verb == VERB_REPLACE ||
+           verb == VERB_APPEND || verb == VERB_PREPEND || verb == VERB_CAS ||
+           verb == VERB_MS;
+}
+
+enum step
+session_deny(struct turn *turn, const struct command *command, const char *next)
+{
+    turn->at = next;
+    if (has_value(command->verb))
+        return upload_refuse(turn, command, OUTCOME_NOT_ALLOWED);
+    if (!command->noreply)
+        text_put_line(turn->out, OUTCOME_NOT_ALLOWED);
+    return STEP_ON;
+}
+
+static bool
+is_meta(enum verb verb)
+{
+    return verb == VERB_MG || verb == VERB_MS || verb == VERB_MD || verb == VERB_MA ||
+           verb == VERB_ME;
+}
+
+/* Of meta commands the flags are not known yet: see meta_run(). */
+static bool
+is_denied(const struct session *session, const struct command *command)
+{
+    return session->denied != 0 && !is_meta(command->verb) &&
+           rights_deny(session->denied, command->verb, command->rest.len > 0);
+}
+
 /*
  * What is no command is not answered there: an answer begins with what is no command, so
  * that nobody can set two servers, or one and itself, to answer each other. And nobody can
@@ -289,6 +324,8 @@ run_command(struct turn *turn, const struct command *command, const char *next)
         return STEP_CLOSE;
     if (command->error != OUTCOME_NONE && !is_flush(command->verb))
         return run_error(turn, command, next);
+    if (is_denied(turn->session, command))
+        return session_deny(turn, command, next);
     switch (command->verb) {
     case VERB_GET:
     case VERB_GETS:
@@ -487,6 +524,7 @@ session_open(void *p, const struct peer *peer)
     session->protocol = peer->protocol & 3u;
     session->locked = session->lane->context->auth != NULL;
     session->datagram = peer->datagram;
+    session->denied = peer->denied;
     return session;
 }
 

@@ -57,7 +57,7 @@ struct session {
     bool any_key;     /* STATE_KEYS: the line has had a key */
     bool open_line;   /* STATE_KEYS, STATE_DROP: the line's LF had not arrived */
     bool pins_out;    /* output refers to pinned values that may not have been sent */
-    bool watching;    /* STATE_STREAM of `watch` */
+    uint8_t denied;   /* what its listener does without: enum right, joined by | */
     uint8_t opcode;   /* binary: of the packet that is being answered */
     uint8_t protocol : 2; /* enum protocol_choice of the listener */
     bool binary : 1;      /* the client speaks the binary protocol */
@@ -65,6 +65,7 @@ struct session {
     bool hang_up : 1;     /* STATE_SWALLOW: close after the reply */
     bool datagram : 1;    /* UDP */
     bool in_exchange : 1; /* SASL: the client has to answer a challenge */
+    bool watching : 1;    /* STATE_STREAM of `watch` */
     uint8_t failures;     /* logins that failed, in a row */
 };
 
@@ -94,6 +95,9 @@ void session_close(void *session);
 /* Replies to a command of the session's protocol, if it wants a reply. */
 void session_answer(struct session *session, const struct command *command,
     const struct outcome *outcome, struct outbox *out);
+/* A command of text or meta whose listener does without it: its value is dropped. */
+enum step session_deny(
+    struct turn *turn, const struct command *command, const char *next);
 /* Runs `stats` for the binary protocol: the report's fields are packets. */
 enum step session_stat(struct turn *turn, struct slice args);
 

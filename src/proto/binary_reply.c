@@ -38,6 +38,7 @@ static const struct status_row STATUSES[] = {
     [OUTCOME_NOT_STORED] = { 0x05, "Not stored." },
     [OUTCOME_NOT_A_NUMBER] = { 0x06, "Non-numeric server-side value for incr or decr" },
     [OUTCOME_FLUSH_DENIED] = { 0x20, "Auth failure." },
+    [OUTCOME_NOT_ALLOWED] = { 0x20, "Not allowed on this listener" },
     [OUTCOME_UNAUTHENTICATED] = { 0x20, "Auth failure." },
     [OUTCOME_LOGIN_FAILED] = { 0x20, "Auth failure." },
     [OUTCOME_UNKNOWN] = { 0x81, "Unknown command" },
