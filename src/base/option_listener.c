@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "base/nearest.h"
 #include "base/option_rows.h"
@@ -18,6 +17,7 @@
 #define NAME_LETTERS \
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 #define UNIX "unix:"
+#define PATH_LEN_MAX 107u /* what struct sockaddr_un has room for */
 #define MEMORY_MOST (UINT64_C(1) << 43) /* as of -m */
 #define MEMORY_LEAST (UINT64_C(2) << 20)
 
@@ -241,14 +241,13 @@ static int
 check_address(const struct options *options, const struct option_listener *listener)
 {
     const char *path = option_listener_path(listener);
-    struct sockaddr_un name;
 
     if (*listener->address == '\0')
         return refuse("no address");
     if (path != NULL && *path != '/')
         return refuse("not unix:/path: \"%s\"", listener->address);
-    if (path != NULL && strlen(path) >= sizeof name.sun_path)
-        return refuse("longer than %zu bytes: \"%s\"", sizeof name.sun_path - 1, path);
+    if (path != NULL && strlen(path) > PATH_LEN_MAX)
+        return refuse("longer than %u bytes: \"%s\"", PATH_LEN_MAX, path);
     if (path == NULL && strpbrk(listener->address, "; /=") != NULL)
         return refuse("not an address, nor unix:/path: \"%s\"", listener->address);
     for (unsigned i = 0; i < options->nlisteners; i++)

@@ -156,6 +156,27 @@ put_latency(struct json *json, struct admin *admin)
     return true;
 }
 
+/* The general figures of all namespaces but the default one. False: out of memory. */
+static bool
+put_spaces(struct json *json, const struct http_parts *parts)
+{
+    bool done = true;
+
+    if (parts->nspaces == 0)
+        return true;
+    json_open(json, "namespaces", '{');
+    for (unsigned i = 0; done && i < parts->nspaces; i++) {
+        struct fields fields;
+        done = fields_init_of(&fields, parts->spaces[i].admin, VIEW_GENERAL);
+        if (done)
+            put_run(json, parts->spaces[i].name, &fields, VIEW_GENERAL,
+                FIELDS_CLASS_NONE);
+        fields_fini(&fields);
+    }
+    json_close(json, '}');
+    return done;
+}
+
 bool
 document_put(
     struct evbuffer *out, const struct fields *fields, const struct http_parts *parts)
@@ -171,7 +192,8 @@ document_put(
     put_classes(&json, "slabs", fields, VIEW_SLABS);
     put_classes(&json, "items", fields, VIEW_ITEMS);
     put_prefixes(&json, parts->admin);
-    bool done = put_hotkeys(&json, parts->admin) && put_latency(&json, parts->admin);
+    bool done = put_hotkeys(&json, parts->admin) && put_latency(&json, parts->admin) &&
+                put_spaces(&json, parts);
     json_close(&json, '}');
     return done && !json.failed;
 }

@@ -111,6 +111,17 @@ fields_init(struct fields *fields, struct admin *admin)
     return !fields->failed;
 }
 
+bool
+fields_init_of(struct fields *fields, struct admin *admin, enum view_report report)
+{
+    struct collector collector = { .sink = { .field = collect }, .fields = fields,
+        .report = report };
+
+    memset(fields, 0, sizeof *fields);
+    view_report(admin, report, &collector.sink);
+    return !fields->failed;
+}
+
 void
 fields_fini(struct fields *fields)
 {

@@ -45,6 +45,9 @@ struct fields {
 /* Collects all reports. False: out of memory; what there is can be used. Pair with
  * fields_fini() in either case. */
 bool fields_init(struct fields *fields, struct admin *admin);
+/* As that, of one report alone. */
+bool fields_init_of(
+    struct fields *fields, struct admin *admin, enum view_report report);
 void fields_fini(struct fields *fields);
 
 struct slice field_name(const struct fields *fields, const struct field *field);

@@ -37,7 +37,7 @@ struct http_space {
 
 struct http_parts {
     struct admin *admin; /* of the default namespace */
-    const struct http_space *spaces;
+    const struct http_space *spaces; /* the others; borrowed, as all of this */
     unsigned nspaces;
     int fd;            /* a listening socket, not blocking; taken, also on failure */
     bool local;        /* a unix socket: no browser comes that way, any Host will do */

@@ -234,6 +234,66 @@ put_health(struct writer *writer, const struct http_parts *parts)
     put(writer, "larder_stalled_threads %u\n", parts->stalled(parts->context));
 }
 
+/* ---- Namespaces -----------------------------------------------------------------------
+ */
+
+/* Of all but the default one, whose figures are those above. A line of each metric for
+ * each of them, so the figures are kept until all have been asked. */
+static const struct metric space_metrics[] = {
+    { GENERAL, GAUGE, "larder_namespace_items", "", "curr_items",
+        "Items of a namespace (--listener)." },
+    { GENERAL, GAUGE, "larder_namespace_bytes", "", "bytes",
+        "Bytes of its items: headers, keys and values." },
+    { GENERAL, GAUGE, "larder_namespace_limit_bytes", "", "limit_maxbytes",
+        "Memory for its items." },
+    { GENERAL, COUNTER, "larder_namespace_evictions_total", "", "evictions",
+        "Its items evicted to make room." },
+    { GENERAL, COUNTER, "larder_namespace_get_hits_total", "", "get_hits",
+        "Keys that a get has found in it." },
+    { GENERAL, COUNTER, "larder_namespace_get_misses_total", "", "get_misses",
+        "Keys that a get has not found in it." },
+};
+#define SPACE_METRICS (sizeof space_metrics / sizeof *space_metrics)
+
+struct space_figures {
+    uint64_t at[SPACE_METRICS];
+};
+
+/* False: out of memory. */
+static bool
+read_space(const struct http_space *space, struct space_figures *figures)
+{
+    struct fields fields;
+    bool done = fields_init_of(&fields, space->admin, VIEW_GENERAL);
+
+    for (size_t i = 0; done && i < SPACE_METRICS; i++)
+        figures->at[i] =
+            number(&fields, VIEW_GENERAL, FIELDS_CLASS_NONE, space_metrics[i].stat);
+    fields_fini(&fields);
+    return done;
+}
+
+static void
+put_spaces(struct writer *writer, const struct http_parts *parts)
+{
+    struct space_figures *figures = calloc(parts->nspaces + 1, sizeof *figures);
+
+    for (unsigned i = 0; i < parts->nspaces && figures != NULL; i++)
+        if (!read_space(&parts->spaces[i], &figures[i]))
+            writer->failed = true;
+    if (figures == NULL)
+        writer->failed = true;
+    for (size_t row = 0; row < SPACE_METRICS && !writer->failed; row++) {
+        const struct metric *metric = &space_metrics[row];
+        if (parts->nspaces > 0)
+            put_head(writer, metric->name, type_name(metric->type), metric->help);
+        for (unsigned i = 0; i < parts->nspaces; i++)
+            put(writer, "%s{namespace=\"%s\"} %" PRIu64 "\n", metric->name,
+                parts->spaces[i].name, figures[i].at[row]);
+    }
+    free(figures);
+}
+
 /* ---- Histograms -----------------------------------------------------------------------
  */
 
@@ -290,6 +350,7 @@ metrics_put(struct evbuffer *out, const struct fields *fields,
 
     put_version(&writer);
     put_rows(&writer);
+    put_spaces(&writer, parts);
     put_health(&writer, parts);
     put_latency(&writer, parts->admin);
     if (openmetrics)

@@ -312,7 +312,10 @@ static const char *const LINES[] = { "", "-m 128\n-I 8m\n-c 77\n-t 2", "-vv\n-M\
     "-o hashpower=20,hot_lru_pct=30,temporary_ttl=9", "-B ascii\n-u nobody\n-P \"it's\"",
     "-o sandbox=off", "-o no_modern", "-s \"=a\"", "-s \"/a\vb\"",
     "-o http_name=a,http=12345\n-o http_name=b",
-    "-o flush_prefix=a:,flush_prefix==\n-o \"flush_prefix=#b\"\n-o flush_prefix=a:", "--memory-total 900\n-o eviction=lru" };
+    "-o flush_prefix=a:,flush_prefix==\n-o \"flush_prefix=#b\"\n-o flush_prefix=a:",
+    "--memory-total 900\n-o eviction=lru",
+    "listener 127.0.0.1:9,namespace=a.B-1,memory=8193k,deny=write+admin\n"
+    "listener [::1]:9,namespace=a.B-1\n--listener=unix:/s,mode=0660,group=g,users=a+7" };
 
 /* The settings as text say all there is to say. */
 START_TEST(what_is_printed_reads_back_as_the_same)
@@ -348,6 +351,12 @@ START_TEST(a_difference_is_told_once)
     listen_no_more();
     ck_assert_str_eq(said, "memory-limit verbose maxconns_fast ");
     ck_assert(!options_differ(&o, &o, count, &differences));
+    options_fini(&other);
+    apply(&other, "listener 127.0.0.1:1\nlistener 127.0.0.1:2,deny=flush");
+    listen_in();
+    ck_assert(options_differ(&o, &other, count, &differences));
+    listen_no_more();
+    ck_assert_str_eq(said, "listener listener ");
     options_fini(&o);
     options_fini(&other);
 }
@@ -358,7 +367,8 @@ END_TEST
 START_TEST(every_option_with_a_value_is_shown)
 {
     static const char *const silent[] = { "extended", "config", "unix-socket", "user",
-        "pidfile", "auth-file", "memory-file", "slab_sizes", "http", "http_name", "flush_prefix" };
+        "pidfile", "listener", "auth-file", "memory-file", "slab_sizes", "http", "http_name",
+        "flush_prefix" };
     const struct option_row *const tables[] = { option_rows, option_words };
     struct options o;
 
@@ -394,7 +404,8 @@ START_TEST(no_bytes_are_too_strange)
     static const char *const pieces[] = { "-m ", "64", "\n", "-", "--", "port", "=", " ",
         "\"", "'", "\\", "#", "-o ", "idle_timeout", ",", "-vv", "-l ", "::1", "\t", "\r",
         "listen", "-Y ", "slab_sizes=", "1-2", "-D", "99999999999999999999", "config",
-        "\x80", "-f 1.", "-a 7" };
+        "\x80", "-f 1.", "-a 7", "listener ", "unix:/s", ",namespace=a", ",memory=9k", ",",
+        ",deny=", "admin", "+", ",mode=0", ",users=" };
     uint32_t state = 2463534242u;
 
     listen_in();

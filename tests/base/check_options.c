@@ -11,7 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/option_rows.h"
 #include "base/options.h"
+#include "base/service.h"
 
 #define WORDS_MAX 40
 #define SAID_MAX  65536
@@ -75,6 +77,58 @@ static const struct refusal REFUSALS[] = {
     { "--memory-total 101%", 64, "--memory-total" },
     { "--memory-total x%", 64, "--memory-total" },
     { "--memory-total 99999999999", 64, "--memory-total" },
+    { "--listener ''", 1, "--listener: no address\n" },
+    { "--listener ,deny=flush", 1, "--listener: no address\n" },
+    { "--listener unix:s", 1, "--listener: not unix:/path: \"unix:s\"\n" },
+    { "--listener unix:", 1, "--listener: not unix:/path: \"unix:\"\n" },
+    { "--listener unix:/3456789012345678901234567890123456789012345678901234567890123456789"
+      "0123456789012345678901234567890123456789", 1, "--listener: longer than 107 bytes" },
+    { "--listener /run/s", 1, "--listener: not an address, nor unix:/path: \"/run/s\"\n" },
+    { "--listener a:1;b:2", 1, "--listener: not an address" },
+    { "--listener a:1 --listener a:1", 1, "--listener: given twice: \"a:1\"\n" },
+    { "-s /s --listener unix:/s", 1, "--listener: the socket of -s, too: \"/s\"\n" },
+    { "--listener a:1,nmaespace=x", 1,
+        "--listener: unknown word \"nmaespace\"\nNearest: namespace\n" },
+    { "--listener a:1,,", 1, "--listener: unknown word \"\"\n" },
+    { "--listener a:1,namespace", 1, "--listener: needs a value: namespace\n" },
+    { "--listener a:1,namespace=", 1, "--listener: needs a value: namespace\n" },
+    { "--listener a:1,namespace=a/b", 1, "--listener: namespace: not 1 to 32 of" },
+    { "--listener a:1,namespace=012345678901234567890123456789012", 1, "not 1 to 32 of" },
+    { "--listener a:1,namespace=a", 1,
+        "--listener: namespace \"a\": none of its listeners says memory=\n" },
+    { "--listener a:1,namespace=a,memory=8 --listener a:2,namespace=a,memory=8", 1,
+        "--listener: memory: namespace \"a\" has been given some already\n" },
+    { "--listener a:1,memory=8", 1,
+        "--listener: memory: namespace \"default\" has what -m says\n" },
+    { "--listener a:1,memory=8,namespace=default", 1, "\"default\" has what -m says" },
+    { "--listener a:1,namespace=a,memory=1", 1,
+        "--listener: memory: namespace \"a\" needs at least 2 MiB and twice -I (1048576)" },
+    { "-I 8m --listener a:1,namespace=a,memory=15", 1, "twice -I (8388608)" },
+    { "--listener a:1,namespace=a,memory=0", 1, "--listener: memory: must be between 2 and" },
+    { "--listener a:1,namespace=a,memory=8388609", 1, "memory: must be between 2 and" },
+    { "--listener a:1,namespace=a,memory=-8", 1,
+        "--listener: memory: not a number of MiB, nor one with k, m or g: \"-8\"\n" },
+    { "--listener a:1,namespace=a,memory=70%", 1, "memory: not a number of MiB" },
+    { "--listener a:1,namespace=a,memory=m", 1, "memory: not a number of MiB" },
+    { "--listener a:1,namespace=a,memory=8t", 1, "memory: not a number of MiB" },
+    { "--listener a:1,deny=reads", 1, "--listener: deny: must be admin, flush or write, "
+      "joined by +, not \"reads\"\n" },
+    { "--listener a:1,deny=admin+wirte", 1, "not \"wirte\"\nNearest: write\n" },
+    { "--listener a:1,deny=admin+", 1, "not \"\"\n" },
+    { "--listener a:1,deny=flush,deny=flush", 1, "--listener: given twice: deny\n" },
+    { "--listener a:1,mode=0660", 1,
+        "--listener: mode: only a unix socket has that, not \"a:1\"\n" },
+    { "--listener a:1,group=0", 1, "--listener: group: only a unix socket" },
+    { "--listener a:1,users=0", 1, "--listener: users: only a unix socket" },
+    { "--listener unix:/s,mode=0668", 1,
+        "--listener: mode: not octal permissions: \"0668\"\n" },
+    { "--listener unix:/s,mode=1777", 1, "--listener: mode: not octal permissions" },
+    { "--listener unix:/s,users=a++b", 1,
+        "--listener: users: must be names or numbers, joined by +: \"a++b\"\n" },
+    { "--listener unix:/s,users=+", 1, "--listener: users: must be names or numbers" },
+    { "--memory-total 20 --listener a:1,namespace=a,memory=8", 64,
+        "--memory-total: 20 MiB are less than the namespaces' 8 MiB and 16 MiB for "
+        "everything else\n" },
     { "-o eviction=x", 64, "-o eviction: must be segmented or lru, not \"x\"\n" },
     { "-o object_bias=101", 1, "object_bias: must be between 0 and 100" },
     { "-o object_bias=-1", 1, "object_bias: must be between 0 and 100" },
@@ -252,6 +306,10 @@ static const char *const GOOD[] = {
     "-I 1k -o slab_chunk_max=1",
     "-m 2048 -I 1024m",
     "-U 11211 -o udp_amplification=0",
+    "--listener a:1 --listener [::1]:1,deny=flush+flush --listener unix:/s,mode=7",
+    "--listener a:1,namespace=a --listener a:2,memory=2m,namespace=a",
+    "--listener proto[ascii]:a:1,namespace=default,deny=write",
+    "--memory-total 24 --listener a:1,namespace=a,memory=8",
     "-U -1 -p 0",
     "-U 0 -p -1 -a 0777 -b 0 -R 1 -n 1 -f 1.01 -D : -L -k -M -C -F -X -W -A -r",
     "-B auto -B ascii",
@@ -361,6 +419,55 @@ START_TEST(the_last_of_a_repeated_option_wins_and_listen_collects)
 }
 END_TEST
 
+START_TEST(listeners_collect_and_share_namespaces)
+{
+    struct options o;
+
+    ck_assert_int_eq(parse(&o, "--listener a:1,namespace=x --listener unix:/s,deny=write+"
+                               "admin,users=a+b --listener b:2,memory=1g,namespace=x "
+                               "--listener c:3,namespace=y,memory=4096k"), -1);
+    ck_assert_uint_eq(o.nlisteners, 4);
+    ck_assert_uint_eq(o.nspaces, 3);
+    ck_assert_str_eq(o.spaces[0].name, "default");
+    ck_assert_str_eq(o.spaces[1].name, "x");
+    ck_assert_uint_eq(o.spaces[1].memory, 1u << 30);
+    ck_assert_uint_eq(o.spaces[2].memory, 4u << 20);
+    ck_assert_uint_eq(option_spaces_memory(&o), (1u << 30) + (4u << 20));
+    ck_assert_str_eq(o.listeners[0].address, "a:1");
+    ck_assert_uint_eq(o.listeners[0].space, 1);
+    ck_assert_uint_eq(o.listeners[0].denied, 0);
+    ck_assert_str_eq(option_listener_path(&o.listeners[1]), "/s");
+    ck_assert_uint_eq(o.listeners[1].space, 0);
+    ck_assert_uint_eq(o.listeners[1].denied, RIGHT_WRITE | RIGHT_ADMIN);
+    ck_assert_str_eq(o.listeners[1].users, "a+b");
+    ck_assert_int_eq(o.listeners[1].mode, -1);
+    ck_assert_uint_eq(o.listeners[2].space, 1);
+    options_fini(&o);
+}
+END_TEST
+
+START_TEST(there_are_no_more_listeners_and_namespaces_than_their_bounds)
+{
+    struct options o;
+    char text[64];
+
+    options_init(&o);
+    for (unsigned i = 0; i < OPTION_LISTENERS_MAX; i++) {
+        snprintf(text, sizeof text, "a:%u,namespace=n%u,memory=2", i + 1, i);
+        int status = option_set_listener(&o, option_rows, text);
+        ck_assert_int_eq(status, i < OPTION_SPACES_MAX - 1 ? -1 : 1);
+    }
+    ck_assert_uint_eq(o.nspaces, OPTION_SPACES_MAX);
+    for (unsigned i = o.nlisteners; i <= OPTION_LISTENERS_MAX; i++) {
+        snprintf(text, sizeof text, "b:%u", i + 1);
+        ck_assert_int_eq(option_set_listener(&o, option_rows, text),
+            i < OPTION_LISTENERS_MAX ? -1 : 1);
+    }
+    ck_assert_uint_eq(o.nlisteners, OPTION_LISTENERS_MAX);
+    options_fini(&o);
+}
+END_TEST
+
 /* An option that does nothing must say so, and the defaults must not. */
 START_TEST(there_may_be_32_flush_prefixes_and_no_more)
 {
@@ -462,6 +569,8 @@ main(void)
     tcase_add_test(tc, values_land_where_they_belong);
     tcase_add_test(tc, the_last_of_a_repeated_option_wins_and_listen_collects);
     tcase_add_test(tc, there_may_be_32_flush_prefixes_and_no_more);
+    tcase_add_test(tc, listeners_collect_and_share_namespaces);
+    tcase_add_test(tc, there_are_no_more_listeners_and_namespaces_than_their_bounds);
     tcase_add_test(tc, words_without_effect_are_named_once);
     tcase_add_test(tc, no_modern_keeps_a_chunk_size_that_was_set);
     tcase_add_test(tc, version_and_help_begin_with_name_and_version);

@@ -746,6 +746,106 @@ START_TEST(a_unix_socket_has_its_mode_and_goes_with_the_server)
 }
 END_TEST
 
+/* As of --listener: in the second space, with a right denied, for these users. */
+static void
+add_listener(struct toy_server *server, const char *path, const char *users)
+{
+    struct option_listener *listener = calloc(1, sizeof *listener);
+
+    *listener = (struct option_listener){ .space = 1, .denied = RIGHT_FLUSH, .mode = 0600,
+        .users = users == NULL ? NULL : strdup(users) };
+    ck_assert_int_ge(asprintf(&listener->address, "unix:%s", path), 0);
+    server->options.listeners = listener;
+    server->options.nlisteners = 1;
+    server->options.nspaces = 2;
+}
+
+static int
+connect_to(const char *path)
+{
+    struct sockaddr_un name = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(name.sun_path, path);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&name, sizeof name), 0);
+    return fd;
+}
+
+/* The toy's release() asserts that a pin comes back to the lane it is of. */
+START_TEST(each_listener_is_served_for_its_space)
+{
+    char path[] = "/tmp/larder-check-XXXXXX", file[64];
+    struct toy_server *server = toy_server_create();
+    int first[8], second[8];
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/s", path);
+    add_listener(server, file, NULL);
+    toy_server_start(server);
+    ck_assert_int_eq(server->status, 0);
+    ck_assert_int_eq(server->toy.lanes, 2);
+    ck_assert_int_eq(server->second.lanes, 2);
+    for (int i = 0; i < 8; i++) {
+        first[i] = toy_connect(server);
+        second[i] = connect_to(file);
+    }
+    for (int i = 0; i < 8; i++) {
+        toy_say(first[i], "pin 300000\necho a\n");
+        toy_say(second[i], "pin 300000\necho b\n");
+    }
+    ck_assert(toy_wait(&server->second.opened, 8));
+    ck_assert(toy_wait(&server->toy.opened, 8));
+    for (int i = 0; i < 4; i++) { /* the others leave with values under way */
+        char *value = malloc(300001);
+        toy_read(first[i], value, 300001);
+        toy_hear(first[i], "a\n");
+        toy_read(second[i], value, 300001);
+        toy_hear(second[i], "b\n");
+        free(value);
+    }
+    ck_assert_int_gt(server->toy.looked, 0);
+    ck_assert_int_gt(server->second.looked, 0);
+    ck_assert_int_eq(server->toy.denied, 0);
+    ck_assert_int_eq(server->second.denied, RIGHT_FLUSH);
+    for (int i = 0; i < 8; i++) {
+        close(first[i]);
+        close(second[i]);
+    }
+    ck_assert(toy_wait(&server->second.pins, 0));
+    ck_assert(toy_wait(&server->toy.pins, 0));
+    ck_assert(toy_wait(&server->second.ticks, 2));
+    toy_server_destroy(server);
+    ck_assert_int_ne(access(file, F_OK), 0);
+    rmdir(path);
+}
+END_TEST
+
+START_TEST(a_user_who_may_not_connect_is_counted_and_gone)
+{
+    char path[] = "/tmp/larder-check-XXXXXX", file[64], user[32];
+    struct toy_server *server = toy_server_create();
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(file, sizeof file, "%s/s", path);
+    snprintf(user, sizeof user, "%u", _i == 0 ? getuid() + 1 : getuid());
+    add_listener(server, file, user);
+    toy_server_start(server);
+    ck_assert_int_eq(server->status, 0);
+    int fd = connect_to(file);
+    if (_i == 0) {
+        toy_hear_end(fd);
+    } else {
+        toy_say(fd, "echo me\n");
+        toy_hear(fd, "me\n");
+    }
+    ck_assert_int_eq(server->second.opened, _i);
+    ck_assert_uint_eq(figures_of(server).rejected, 1 - (unsigned)_i);
+    close(fd);
+    toy_server_destroy(server);
+    rmdir(path);
+}
+END_TEST
+
 START_TEST(a_port_in_use_is_a_failure_to_start)
 {
     struct toy_server *first = started(), *second = toy_server_create();
@@ -810,6 +910,8 @@ main(void)
     tcase_add_test(tc, connections_can_be_shown_while_they_come_and_go);
     tcase_add_test(tc, a_crowd_is_served_and_leaves_nothing);
     tcase_add_test(tc, a_unix_socket_has_its_mode_and_goes_with_the_server);
+    tcase_add_test(tc, each_listener_is_served_for_its_space);
+    tcase_add_loop_test(tc, a_user_who_may_not_connect_is_counted_and_gone, 0, 2);
     tcase_add_test(tc, a_port_in_use_is_a_failure_to_start);
     tcase_add_test(tc, addresses_of_a_list_share_a_free_port);
     suite_add_tcase(suite, tc);

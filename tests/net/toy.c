@@ -126,6 +126,7 @@ session_open(void *p, const struct peer *peer)
     assert(peer->listen_address[0] != '\0');
     assert(peer->datagram || peer->wake != NULL);
     session->wake = peer->wake;
+    ((struct toy_lane *)p)->toy->denied = peer->denied;
     session->wake_handle = peer->wake_handle;
     session->lane = p;
     session->lane->toy->sessions++;

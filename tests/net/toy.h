@@ -37,6 +37,7 @@ struct toy {
     atomic_int lanes;
     atomic_int pins; /* not released yet */
     atomic_int looks, looked, direct_bytes, ticks;
+    atomic_int denied; /* as the last session's peer had it */
     atomic_int sleepers; /* sessions that toy_ring() would reach */
     atomic_int echoes;   /* commands of this kind */
     atomic_int packed, unpacked;
