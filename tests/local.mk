@@ -183,6 +183,7 @@ wire_tests = \
 	tests/wire/check_metrics.py \
 	tests/wire/check_page.py \
 	tests/wire/check_udp.py \
+	tests/wire/check_namespaces.py \
 	tests/wire/check_faults.py \
 	tests/clients/check_binary_clients.py \
 	tests/clients/check_django.py tests/clients/check_django_restart.py \

@@ -250,7 +250,8 @@ check_address(const struct options *options, const struct option_listener *liste
         return refuse("longer than %u bytes: \"%s\"", PATH_LEN_MAX, path);
     if (path == NULL && strpbrk(listener->address, "; /=") != NULL)
         return refuse("not an address, nor unix:/path: \"%s\"", listener->address);
-    for (unsigned i = 0; i < options->nlisteners; i++)
+    /* The second would take the file away from the first; a port is refused by the kernel. */
+    for (unsigned i = 0; path != NULL && i < options->nlisteners; i++)
         if (strcmp(options->listeners[i].address, listener->address) == 0)
             return refuse("given twice: \"%s\"", listener->address);
     return OPTIONS_GO_ON;

@@ -85,7 +85,7 @@ static const struct refusal REFUSALS[] = {
       "0123456789012345678901234567890123456789", 1, "--listener: longer than 107 bytes" },
     { "--listener /run/s", 1, "--listener: not an address, nor unix:/path: \"/run/s\"\n" },
     { "--listener a:1;b:2", 1, "--listener: not an address" },
-    { "--listener a:1 --listener a:1", 1, "--listener: given twice: \"a:1\"\n" },
+    { "--listener unix:/s --listener unix:/s", 1, "--listener: given twice: \"unix:/s\"\n" },
     { "-s /s --listener unix:/s", 1, "--listener: the socket of -s, too: \"/s\"\n" },
     { "--listener a:1,nmaespace=x", 1,
         "--listener: unknown word \"nmaespace\"\nNearest: namespace\n" },
