@@ -9,6 +9,7 @@ through, from however many processes the tries come and whatever else fills the 
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -391,6 +392,84 @@ class CacheApi(Site):
 class CacheApiOfPymemcache(CacheApi):
     alias = "pymemcache"
     too_large = pymemcache.exceptions.MemcacheServerError
+
+
+class TwoCaches(Site):
+    """Sessions and counters in one cache, permissions in another: two namespaces of one
+    server, the second of which has a port and a unix socket."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        os.chmod(self.folder.name, 0o777)
+        ports = os.path.join(self.folder.name, "ports")
+        self.options = ("-m", "64", "-t", "2",
+                        "--listener", "127.0.0.1:0,namespace=permissions,memory=8",
+                        "--listener", "unix:%s/s,namespace=permissions" % self.folder.name)
+        os.environ["MEMCACHED_PORT_FILENAME"] = ports
+        try:
+            super().setUp()
+        finally:
+            del os.environ["MEMCACHED_PORT_FILENAME"]
+        with open(ports, encoding="ascii") as file:
+            self.second = [int(line.split()[-1]) for line in file][1]
+        where = {"permissions": ("PyLibMCCache", "127.0.0.1:%d" % self.second),
+                 "permissions_local": ("PyLibMCCache", self.folder.name + "/s"),
+                 "permissions_pymemcache": ("PyMemcacheCache", "127.0.0.1:%d" % self.second)}
+        self.others = list(where)
+        for alias, (backend, location) in where.items():
+            self.settings.CACHES[alias] = {
+                "BACKEND": "django.core.cache.backends.memcached." + backend,
+                "LOCATION": location}
+        self.tell()
+
+    def tell(self):
+        from django.test.signals import setting_changed
+        setting_changed.send(sender=None, setting="CACHES", value=None, enter=True)
+
+    def tearDown(self):
+        for alias in self.others:
+            del self.settings.CACHES[alias]
+        self.tell()
+        super().tearDown()
+        self.folder.cleanup()
+
+    def test_clear_of_one_leaves_the_other_whole(self):
+        from django.contrib.sessions.backends.cache import SessionStore
+        from django.core.cache import caches
+        import views
+        default = caches["default"]
+        session = SessionStore()
+        session["user"] = "magda"
+        session.save()
+        self.assertEqual(views.count(default, "rl:login", TTL), 1)
+        default.set_many({"key%d" % number: number for number in range(200)}, TTL)
+        for turn, alias in enumerate(self.others):
+            other = caches[alias]
+            other.set_many({"key%d" % number: "may" for number in range(200)}, TTL)
+            self.assertEqual(other.get("key7"), "may")
+            other.clear()
+            self.assertEqual(other.get_many("key%d" % n for n in range(200)), {})
+            self.assertEqual(SessionStore(session.session_key)["user"], "magda")
+            self.assertEqual(views.count(default, "rl:login", TTL), turn + 2)
+            self.assertEqual(len(default.get_many("key%d" % n for n in range(200))), 200)
+        other.set("key7", "may")
+        default.clear()
+        self.assertIsNone(default.get("key7"))
+        self.assertFalse(SessionStore().exists(session.session_key))
+        self.assertEqual(caches["permissions"].get("key7"), "may")
+
+    def test_permissions_without_end_evict_no_counter(self):
+        from django.core.cache import caches
+        import views
+        default = caches["default"]
+        for number in range(300):
+            self.assertEqual(views.count(default, "rl:%d" % number, TTL), 1)
+        with Churn(self.second, 5 * (8 << 20)) as churn:
+            churn.thread.join()
+        self.assertIsNone(churn.problem)
+        for number in range(300):
+            self.assertEqual(views.count(default, "rl:%d" % number, TTL), 2)
+        self.assertEqual(self.server.stats()["evictions"], "0")
 
 
 if __name__ == "__main__":

@@ -426,7 +426,7 @@ class Rights(unittest.TestCase):
             self.operator.ask(b"md k I T30\r\n", b"HD\r\n")
             talk.ask(b"mg k v\r\n", b"VA 3 X\r\nold\r\n")
             self.operator.ask(b"mg k v\r\n", b"VA 3 X W\r\nold\r\n")
-            talk.ask(b"mg k v\r\n", b"VA 3 X Z\r\nold\r\n")
+            talk.ask(b"mg k v\r\n", b"VA 3 Z X\r\nold\r\n")
 
     def test_nothing_of_what_is_refused_is_counted(self):
         with self.server.talk(DENIALS.index("admin+flush+write")) as talk:

@@ -207,7 +207,8 @@ class Strictly(unittest.TestCase):
         """Run as they are, with every server of theirs under the strict sandbox."""
         env = dict(os.environ, LARDER_SERVER_OPTIONS=" ".join(STRICT))
         for name in ("check_wire.py", "check_binary.py", "check_auth.py", "check_matrix.py",
-                     "check_counts.py", "check_udp.py", "check_tls.py"):
+                     "check_counts.py", "check_udp.py", "check_namespaces.py",
+                     "check_tls.py"):
             path = os.path.join(HERE, name)
             if not os.path.exists(path):
                 continue
