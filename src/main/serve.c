@@ -197,12 +197,22 @@ block_signals(struct server *server)
 
 /* ---- Wiring ------------------------------------------------------------------------- */
 
+/* Of --listener: a socket each, one more for each worker if datagrams are taken, and a
+ * journal's for each namespace. */
+static unsigned
+fds_of_listeners(const struct options *options)
+{
+    unsigned each = options->udp_port != 0 ? 1 + (unsigned)options->threads : 1;
+
+    return options->nlisteners * each + options->nspaces - 1;
+}
+
 static int
 set_up_process(struct server *server)
 {
     struct options *options = server->options;
     unsigned reserve = FDS_BASE + FDS_PER_WORKER * (unsigned)options->threads +
-        (options->http != NULL ? ENDPOINT_FDS : 0);
+        (options->http != NULL ? ENDPOINT_FDS : 0) + fds_of_listeners(options);
     int status;
 
     log_set_verbosity(options->verbose);

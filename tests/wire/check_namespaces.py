@@ -39,11 +39,12 @@ class Listeners(server.Server):
     """A server whose further listeners are on free ports, which it tells in a file; @ in an
     option is a folder."""
 
-    def __init__(self, *options, env=None):
+    def __init__(self, *options, env=None, hello=None):
         self.folder = tempfile.TemporaryDirectory()
         os.chmod(self.folder.name, 0o777)
         super().__init__(*[str(option).replace("@", self.folder.name) for option in options],
-                         env=dict(env or {}, MEMCACHED_PORT_FILENAME=self.path("ports")))
+                         env=dict(env or {}, MEMCACHED_PORT_FILENAME=self.path("ports")),
+                         hello=hello)
 
     def path(self, name):
         return os.path.join(self.folder.name, name)
@@ -428,6 +429,11 @@ class Rights(unittest.TestCase):
             self.operator.ask(b"mg k v\r\n", b"VA 3 X W\r\nold\r\n")
             talk.ask(b"mg k v\r\n", b"VA 3 Z X\r\nold\r\n")
 
+    def test_blanks_are_no_word(self):
+        with self.server.talk(DENIALS.index("admin")) as talk:
+            talk.send(b"stats  \r\nmn\r\n")
+            self.assertTrue(talk.until(b"MN\r\n").startswith(b"STAT pid "))
+
     def test_nothing_of_what_is_refused_is_counted(self):
         with self.server.talk(DENIALS.index("admin+flush+write")) as talk:
             before = self.server.stats_of(0)
@@ -436,6 +442,21 @@ class Rights(unittest.TestCase):
             after = self.server.stats_of(0)
             for name in ("cmd_set", "cmd_flush", "delete_misses", "incr_misses"):
                 self.assertEqual(after[name], before[name], name)
+
+
+class Logins(unittest.TestCase):
+    def test_a_login_is_no_write_and_no_way_around(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("magda:secret\n")
+            file.flush()
+            os.chmod(file.name, 0o644)
+            with Listeners("-Y", file.name, "--listener",
+                           "127.0.0.1:0,deny=write,namespace=a,memory=4",
+                           hello=(b"version\r\n", b"CLIENT_ERROR")) as it, \
+                    it.talk(1) as talk:
+                talk.ask(b"get k\r\n", b"CLIENT_ERROR unauthenticated\r\n")
+                talk.ask(b"set auth 0 0 12\r\nmagda secret\r\n", b"STORED\r\n")
+                talk.ask(b"set k 0 0 1\r\nx\r\nget k\r\n", REFUSED + b"END\r\n")
 
 
 class RightsOfDatagrams(Rights):
