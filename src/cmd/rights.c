@@ -33,6 +33,7 @@ needs(enum verb verb, bool words)
     case VERB_MA:
         return RIGHT_WRITE;
     case VERB_FLUSH_ALL:
+    case VERB_FLUSH_PREFIX:
         return RIGHT_FLUSH | RIGHT_WRITE;
     case VERB_STATS:
         return words ? RIGHT_ADMIN : 0;

@@ -314,8 +314,8 @@ static const char *const LINES[] = { "", "-m 128\n-I 8m\n-c 77\n-t 2", "-vv\n-M\
     "-o http_name=a,http=12345\n-o http_name=b",
     "-o flush_prefix=a:,flush_prefix==\n-o \"flush_prefix=#b\"\n-o flush_prefix=a:",
     "--memory-total 900\n-o eviction=lru",
-    "listener 127.0.0.1:9,namespace=a.B-1,memory=8193k,deny=write+admin\n"
-    "listener [::1]:9,namespace=a.B-1\n--listener=unix:/s,mode=0660,group=g,users=a+7" };
+    ("listener 127.0.0.1:9,namespace=a.B-1,memory=8193k,deny=write+admin\n"
+     "listener [::1]:9,namespace=a.B-1\n--listener=unix:/s,mode=0660,group=g,users=a+7") };
 
 /* The settings as text say all there is to say. */
 START_TEST(what_is_printed_reads_back_as_the_same)

@@ -9,7 +9,8 @@
  * crash, wait for ever or leave the store in a state that store_check() objects to.
  *
  * In some manners the server demands a login that nobody can guess. Whatever is sent then,
- * no key may be looked up and nothing stored.
+ * no key may be looked up and nothing stored. In some the listener does without writing and
+ * what is an operator's, and nothing may be stored either.
  *
  * LLVMFuzzerTestOneInput() is libFuzzer's entry point (scripts/fuzz); replay.c calls it for
  * the inputs that are kept in corpus/session.
@@ -38,6 +39,7 @@ enum lock { UNLOCKED, BY_TOKEN, BY_SASL };
 /* How the bytes reach the session. */
 struct manner {
     enum lock lock;
+    uint8_t denied; /* enum right, joined by | */
     bool whole;
     bool look, want;
     unsigned budget;
@@ -76,7 +78,9 @@ manner_of(uint8_t one, uint8_t two)
 
     static const enum lock LOCKS[] = { UNLOCKED, UNLOCKED, BY_TOKEN, BY_SASL };
 
-    return (struct manner){ .lock = LOCKS[two / 64], .look = one & 1, .want = one & 2, .budget = 1 + (one >> 2) % 32,
+    return (struct manner){ .lock = LOCKS[two / 64],
+        .denied = one / 128 == 1 && two / 64 == 1 ? RIGHT_WRITE | RIGHT_ADMIN : 0,
+        .look = one & 1, .want = one & 2, .budget = 1 + (one >> 2) % 32,
         .piece_max = PIECES[two % 8], .used_before = USED[two / 8 % 8],
         .dice = (uint32_t)(one * 256 + two) };
 }
@@ -294,6 +298,18 @@ nothing_was_done(struct play *play)
     assert(counts.auth_cmds == counts.auth_errors);
 }
 
+static void
+nothing_was_stored(struct play *play)
+{
+    struct store_totals totals;
+    struct counts counts;
+
+    store_totals(play->context.store, &totals);
+    cmd_counts(&play->context, &counts);
+    assert(totals.items_total == 0);
+    assert(counts.cmd_set + counts.cmd_touch + counts.cmd_flush == 0);
+}
+
 /* ---- Playing ------------------------------------------------------------------------ */
 
 static struct store *
@@ -313,7 +329,7 @@ new_store(void)
 static void
 play_open(struct play *play)
 {
-    struct peer peer = { .address = "fuzz", .fd = 7 };
+    struct peer peer = { .address = "fuzz", .fd = 7, .denied = play->manner.denied };
 
     clock_start(&play->clock);
     play->context = (struct cmd_context){ .store = new_store(), .clock = &play->clock,
@@ -334,6 +350,8 @@ static void
 play_close(struct play *play)
 {
     play->service.close(play->session);
+    if (play->manner.denied != 0)
+        nothing_was_stored(play);
     if (play->manner.lock != UNLOCKED)
         nothing_was_done(play);
     play->service.lane_close(play->lane);
@@ -370,7 +388,7 @@ play_once(const char *data, size_t len, const struct manner *manner)
 static bool
 heard_alike(const char *data, size_t len, const struct manner *manner)
 {
-    struct manner whole = { .lock = manner->lock, .whole = true, .look = true,
+    struct manner whole = { .lock = manner->lock, .denied = manner->denied, .whole = true, .look = true,
         .budget = 1000 };
     struct heard one = play_once(data, len, &whole), two = play_once(data, len, manner);
     bool same = one.closed == two.closed && one.len == two.len &&
