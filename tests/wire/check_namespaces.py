@@ -277,6 +277,7 @@ TEXT = [
     (b"ma new N0 J5", WRITE), (b"mg k v T100", WRITE), (b"mg new v N9", WRITE),
     (b"mg k R30 v", WRITE), (b"mg a2V5 b N9 v", WRITE),
     (b"flush_all", (FLUSH, WRITE)), (b"flush_all 100", (FLUSH, WRITE)),
+    (b"flush_prefix p:", (FLUSH, WRITE)),
     (b"me k", ADMIN), (b"stats settings", ADMIN), (b"stats items", ADMIN),
     (b"stats conns", ADMIN), (b"stats reset", ADMIN), (b"stats detail on", ADMIN),
     (b"stats detail off", ADMIN), (b"stats sizes", ADMIN), (b"stats cachedump 1 1", ADMIN),
@@ -336,7 +337,7 @@ def refuses(denial, needs):
 
 class Rights(unittest.TestCase):
     """One server; its listeners share a namespace and differ in what they do without."""
-    options = ()
+    options = ("-o", "flush_prefix=p:")
 
     def setUp(self):
         words = []
