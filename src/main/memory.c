@@ -20,6 +20,21 @@
 #define INDEX_SHARE 4
 #define INDEX_LEAST (UINT64_C(4) << 20)
 
+/* Its name in baggage. */
+static void
+bag_name(const struct memory_place *place, char name[BAGGAGE_NAME_MAX])
+{
+    if (place->name == NULL)
+        snprintf(name, BAGGAGE_NAME_MAX, "%s", HANDOVER_STORE);
+    else
+        snprintf(name, BAGGAGE_NAME_MAX, "%s.%s", HANDOVER_STORE, place->name);
+}
+
+_Static_assert(sizeof HANDOVER_STORE + OPTION_NAME_SIZE <= BAGGAGE_NAME_MAX,
+    "the names of all namespaces have room");
+
+/* ---- Files ----------------------------------------------------------------------------- */
+
 static int
 refuse_file(const char *path, const char *why)
 {
@@ -41,11 +56,10 @@ has_room(int fd, uint64_t memory_max)
            need;
 }
 
-/* The file of -e, locked, because two servers in one would be the end of both. */
+/* Opens a file of -e and locks it, because two servers in one would be the end of both. */
 static int
-open_file(const struct options *options, int *fd_out)
+open_file(const char *path, uint64_t memory_max, int *fd_out)
 {
-    const char *path = options->memory_file;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     const char *why = NULL;
 
@@ -53,7 +67,7 @@ open_file(const struct options *options, int *fd_out)
         return refuse_file(path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         why = errno == EWOULDBLOCK ? "in use by another server" : strerror(errno);
-    else if (!has_room(fd, options->memory_max))
+    else if (!has_room(fd, memory_max))
         why = "its file system has no room for -m and an index (about a quarter more)";
     if (why == NULL) {
         *fd_out = fd;
@@ -63,66 +77,112 @@ open_file(const struct options *options, int *fd_out)
     return refuse_file(path, why);
 }
 
-/* Takes over the store in `fd`, which it takes on success. */
-static bool
-take_over(struct memory *memory, const struct store_options *wanted, int fd,
-    struct clock *clock, const char **why_out)
-{
-    struct store *store = store_adopt(wanted, fd, why_out);
+/* ---- Taking over ----------------------------------------------------------------------- */
 
+/* NULL, or why the clock of a store can't be gone on with. */
+static const char *
+resume_clock(struct memory_clock *clock, const struct clock_stamp *stamp)
+{
+    if (clock->resumed)
+        return clock->stamp.epoch == stamp->epoch &&
+                strcmp(clock->stamp.boot, stamp->boot) == 0
+            ? NULL
+            : "it was left at another time than the default namespace";
+    if (!clock_resume(clock->clock, stamp))
+        return "what was noted of its clock makes no sense";
+    clock->resumed = true;
+    clock->stamp = *stamp;
+    return NULL;
+}
+
+/* Takes over the store in `fd`, which it takes on success. NULL, or why not. */
+static const char *
+take_over(struct memory *memory, const struct store_options *wanted, int fd,
+    struct memory_clock *clock)
+{
+    const char *why = "";
+    /* A store that is looked into and then refused takes its descriptor along. */
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    struct store *store = copy < 0 ? NULL : store_adopt(wanted, copy, &why);
+
+    if (store == NULL && copy >= 0)
+        close(copy);
     if (store == NULL)
-        return false;
-    if (!note_read(&memory->note, store_note(store)) ||
-        !clock_resume(clock, &memory->note.stamp)) {
+        return copy < 0 ? strerror(errno) : why;
+    why = note_read(&memory->note, store_note(store))
+        ? resume_clock(clock, &memory->note.stamp)
+        : "what was noted of its clock makes no sense";
+    if (why != NULL) {
         store_destroy(store);
         memory->note = (struct note){ .takeovers = 0 };
-        *why_out = "what was noted of its clock makes no sense";
-        return false;
+        return why;
     }
+    close(fd);
     memory->note.takeovers++;
     memory->store = store;
     memory->taken_over = true;
-    return true;
+    return NULL;
+}
+
+/* It may be that -e names another file than the one that was handed over. */
+static void
+tell_of_other_file(const struct memory_place *place, int fd)
+{
+    struct stat given, named;
+
+    if (fstat(fd, &given) != 0 || stat(place->memory_file, &named) != 0 ||
+        given.st_dev != named.st_dev || given.st_ino != named.st_ino)
+        log_line(LOG_ALWAYS, "-e %s: not used before the next start without a handover; "
+            "items stay where they are", place->memory_file);
+}
+
+/* What is said before why it starts empty: which namespace, if it is not the default one. */
+static const char *
+tag_of(const struct memory_place *place, char tag[64])
+{
+    if (place->name == NULL)
+        return "";
+    snprintf(tag, 64, "namespace %s: ", place->name);
+    return tag;
 }
 
 static bool
 take_over_predecessor(struct memory *memory, const struct store_options *wanted,
-    const struct options *options, struct predecessor *predecessor, struct clock *clock)
+    struct predecessor *predecessor, struct memory_clock *clock)
 {
-    int fd = baggage_take(&predecessor->baggage, HANDOVER_STORE);
-    struct stat given, named;
-    const char *why = "";
+    const struct memory_place *place = &memory->place;
+    char name[BAGGAGE_NAME_MAX], tag[64];
 
+    bag_name(place, name);
+    int fd = baggage_take(&predecessor->baggage, name);
     if (fd < 0)
         return false;
-    if (!take_over(memory, wanted, fd, clock, &why)) {
-        log_line(LOG_ALWAYS, "handover: starting empty: %s", why);
-        close(fd);
-        return false;
-    }
-    if (options->memory_file != NULL &&
-        (fstat(fd, &given) != 0 || stat(options->memory_file, &named) != 0 ||
-            given.st_dev != named.st_dev || given.st_ino != named.st_ino))
-        log_line(LOG_ALWAYS, "-e %s: not used before the next start without a handover; "
-            "items stay where they are", options->memory_file);
-    return true;
+    if (place->memory_file != NULL)
+        tell_of_other_file(place, fd);
+    const char *why = take_over(memory, wanted, fd, clock);
+    if (why == NULL)
+        return true;
+    log_line(LOG_ALWAYS, "handover: %sstarting empty: %s", tag_of(place, tag), why);
+    close(fd);
+    return false;
 }
 
 static int
 open_in_file(struct memory *memory, const struct store_options *wanted,
-    const struct options *options, struct clock *clock, const char **why_out)
+    struct memory_clock *clock, const char **why_out)
 {
-    const char *why = "";
+    const char *path = memory->place.memory_file, *why = NULL;
     struct stat stat;
-    int fd, status = open_file(options, &fd);
+    int fd, status = open_file(path, wanted->memory_max, &fd);
 
     if (status != 0)
         return status;
-    bool used = fstat(fd, &stat) == 0 && stat.st_size > 0;
-    if (used && take_over(memory, wanted, fd, clock, &why))
-        return 0;
-    if (used)
-        log_line(LOG_ALWAYS, "-e %s: starting empty: %s", options->memory_file, why);
+    if (fstat(fd, &stat) == 0 && stat.st_size > 0) {
+        why = take_over(memory, wanted, fd, clock);
+        if (why == NULL)
+            return 0;
+        log_line(LOG_ALWAYS, "-e %s: starting empty: %s", path, why);
+    }
     memory->store = store_create_in(wanted, fd, why_out);
     if (memory->store == NULL)
         close(fd);
@@ -130,39 +190,48 @@ open_in_file(struct memory *memory, const struct store_options *wanted,
 }
 
 int
-memory_open(struct memory *memory, const struct store_options *wanted,
-    const struct options *options, struct predecessor *predecessor, struct clock *clock)
+memory_open(struct memory *memory, const struct memory_place *place,
+    const struct store_options *wanted, struct predecessor *predecessor,
+    struct memory_clock *clock)
 {
     const char *why = "";
+    char tag[64];
     int status = 0;
 
-    *memory = (struct memory){ .store = NULL };
-    if (take_over_predecessor(memory, wanted, options, predecessor, clock))
+    *memory = (struct memory){ .place = *place };
+    if (take_over_predecessor(memory, wanted, predecessor, clock))
         return 0;
-    if (options->memory_file != NULL)
-        status = open_in_file(memory, wanted, options, clock, &why);
+    if (place->memory_file != NULL)
+        status = open_in_file(memory, wanted, clock, &why);
     else
         memory->store = store_create(wanted, &why);
     if (status != 0 || memory->store != NULL)
         return status;
-    fprintf(stderr, "failed to prepare %llu MiB of item memory: %s: %s\n",
-        (unsigned long long)wanted->memory_max >> 20, why, strerror(errno));
+    fprintf(stderr, "%sfailed to prepare %llu MiB of item memory: %s: %s\n",
+        tag_of(place, tag), (unsigned long long)wanted->memory_max >> 20, why,
+        strerror(errno));
     return STATUS_FAILURE;
 }
 
-int
-memory_leave(
-    struct store *store, const struct note *note, const struct options *options, int *fd_out)
+void
+memory_leave(struct memory *memory, const struct note *note, struct baggage *baggage)
 {
+    char name[BAGGAGE_NAME_MAX], tag[64];
     size_t len = 0;
     char *text = note_write(note, &len);
-    int error = text == NULL || len > STORE_NOTE_MAX ? -ENOMEM : 0;
+    int fd = -1, error = text == NULL || len > STORE_NOTE_MAX ? -ENOMEM : 0;
 
     /* A file may be changed by others until it is read again, so all of it is summed up. */
     if (error == 0)
-        error = store_leave(store, text, len, options->memory_file != NULL, fd_out);
+        error = store_leave(
+            memory->store, text, len, memory->place.memory_file != NULL, &fd);
     free(text);
+    bag_name(&memory->place, name);
+    if (error == 0 && baggage == NULL)
+        close(fd);
+    else if (error == 0 && !baggage_put(baggage, name, fd))
+        error = -ENOMEM;
     if (error != 0)
-        log_line(LOG_ALWAYS, "items are lost: %s", strerror(-error));
-    return error;
+        log_line(LOG_ALWAYS, "%sitems are lost: %s", tag_of(&memory->place, tag),
+            strerror(-error));
 }

@@ -16,27 +16,38 @@
 #include "main/predecessor.h"
 #include "store/store.h"
 
+/* Which store's. Both are borrowed until memory_fini(). */
+struct memory_place {
+    const char *name;        /* of its namespace; NULL: the default one */
+    const char *memory_file; /* -e; NULL: none. Namespaces with a name have FILE.NAME */
+};
+
 struct memory {
-    struct store *store;
-    struct note note; /* of the server before; zeroed if there was none */
+    struct memory_place place;
+    struct store *store; /* the caller's to destroy */
+    struct note note;    /* of the server before; zeroed if there was none */
     bool taken_over;
 };
 
-/*
- * Makes the store. `clock` was started, and goes on from that of the server before if its
- * store is taken over. 0, or the status to exit with; the reason was printed. The store is
- * the caller's to destroy.
- */
-int memory_open(struct memory *memory, const struct store_options *wanted,
-    const struct options *options, struct predecessor *predecessor, struct clock *clock)
-    __attribute__((warn_unused_result));
+/* The clock that all stores of a server share. Those that are taken over must have been left
+ * together: otherwise the times of some would be wrong. */
+struct memory_clock {
+    struct clock *clock; /* started */
+    bool resumed;        /* it goes on from that of ... */
+    struct clock_stamp stamp;
+};
 
 /*
- * Leaves the store as it is for another server; only store_destroy() may follow. `note` is
- * what goes with it. *fd_out is the caller's. 0 or -errno, which was logged.
+ * Makes the store. 0, or the status to exit with; the reason was printed.
  */
-int memory_leave(
-    struct store *store, const struct note *note, const struct options *options, int *fd_out)
-    __attribute__((warn_unused_result));
+int memory_open(struct memory *memory, const struct memory_place *place,
+    const struct store_options *wanted, struct predecessor *predecessor,
+    struct memory_clock *clock) __attribute__((warn_unused_result));
+
+/*
+ * Leaves the store as it is for another server, and puts it into `baggage`, if that is not
+ * NULL; only store_destroy() may follow. `note` is what goes with it. What fails is logged.
+ */
+void memory_leave(struct memory *memory, const struct note *note, struct baggage *baggage);
 
 #endif

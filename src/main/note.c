@@ -10,6 +10,8 @@
 
 /* Names of class counters have the class behind a dot: set_cmds.12. */
 #define NAME_MAX_LEN 64
+/* Before the names of what the network has counted. */
+#define NET_PREFIX "net/"
 
 /* ---- Fields by their names --------------------------------------------------------------- */
 
@@ -39,16 +41,25 @@ field_of_totals(struct net_totals *totals, const char *name)
 }
 
 static uint64_t *
-field_of(struct note *note, const char *name)
+field_of_counts(struct counts *counts, const char *name)
 {
 #define COUNTER(field)                                                                    \
     if (strcmp(name, #field) == 0)                                                        \
-        return &note->counts.field;
+        return &counts->field;
 #include "base/counters.def"
 #undef COUNTER
+    return NULL;
+}
+
+static uint64_t *
+field_of(struct note *note, const char *name)
+{
+    if (strncmp(name, NET_PREFIX, sizeof NET_PREFIX - 1) == 0)
+        return field_of_counts(&note->net_counts, name + sizeof NET_PREFIX - 1);
     if (strcmp(name, "takeovers") == 0)
         return &note->takeovers;
-    return field_of_totals(&note->totals, name);
+    uint64_t *field = field_of_counts(&note->counts, name);
+    return field != NULL ? field : field_of_totals(&note->totals, name);
 }
 
 /* ---- Writing ----------------------------------------------------------------------------- */
@@ -61,9 +72,11 @@ put(FILE *to, const char *name, uint64_t value)
 }
 
 static void
-put_counts(FILE *to, const struct counts *counts)
+put_counts(FILE *to, const struct counts *counts, const struct counts *net_counts)
 {
-#define COUNTER(field) put(to, #field, counts->field);
+#define COUNTER(field)                                                                    \
+    put(to, #field, counts->field);                                                       \
+    put(to, NET_PREFIX #field, net_counts->field);
 #include "base/counters.def"
 #undef COUNTER
     for (unsigned id = 0; id < COUNTER_CLASSES; id++) {
@@ -92,7 +105,7 @@ note_write(const struct note *note, size_t *len_out)
     put(to, "rejected_connections", note->totals.rejected);
     put(to, "listen_disabled_num", note->totals.pauses);
     put(to, "listen_disabled_us", note->totals.paused_us);
-    put_counts(to, &note->counts);
+    put_counts(to, &note->counts, &note->net_counts);
     bool failed = ferror(to) != 0;
     if (fclose(to) == 0 && !failed)
         return text;

@@ -18,8 +18,9 @@
 
 struct note {
     struct clock_stamp stamp;
-    struct counts counts;
-    struct net_totals totals;
+    struct counts counts;     /* of the commands of its namespace */
+    struct counts net_counts; /* of the network, which all share: told with the default one */
+    struct net_totals totals; /* likewise */
     uint64_t takeovers; /* servers before this one whose store went on */
 };
 

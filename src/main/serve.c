@@ -65,7 +65,6 @@ struct server {
     bool served;  /* threads have been started */
     bool restart; /* the manager is to start the next server by itself */
     struct clock clock;
-    struct memory memory; /* of the default namespace */
     struct spaces spaces; /* stores and all that belongs to them */
     struct upkeep *upkeep;
     struct auth *auth; /* NULL: anybody may speak */
@@ -256,7 +255,6 @@ make_stores(struct server *server)
     server->spaces.sandbox = server->sandbox;
     server->spaces.auth = server->auth;
     server->spaces.tls = server->tls;
-    server->spaces.memory = &server->memory;
     server->spaces.predecessor = &server->predecessor;
     if ((status = spaces_make_stores(&server->spaces)) != 0)
         return status;
@@ -287,13 +285,18 @@ take_socket(void *net, int fd, const void *bytes, size_t len)
 }
 
 static void
-tell_takeover(const struct server *server, size_t sockets)
+tell_takeover(struct server *server, size_t sockets)
 {
-    struct store_totals totals;
+    struct spaces_sum sum;
+    bool any = false;
 
-    store_totals(server->memory.store, &totals);
+    for (unsigned i = 0; i < server->spaces.n; i++)
+        any = any || server->spaces.at[i].memory.taken_over;
+    if (!any && sockets == 0)
+        return;
+    spaces_sum(&server->spaces, &sum);
     log_line(LOG_NOTICE, "took over %llu items and %zu sockets",
-        (unsigned long long)totals.items, sockets);
+        (unsigned long long)sum.items, sockets);
 }
 
 static int
@@ -317,7 +320,8 @@ make_net(struct server *server)
         .tls = server->tls,
         .activated = server->predecessor.activated,
         .nactivated = server->predecessor.nactivated,
-        .totals_before = &server->memory.note.totals,
+        .totals_before = &server->spaces.at[0].memory.note.totals,
+        .counts_before = &server->spaces.at[0].memory.note.net_counts,
     };
     server->net = net_create(&parts);
     if (server->net == NULL) {
@@ -333,8 +337,7 @@ make_net(struct server *server)
     int status = net_listen(server->net);
     if (status != 0)
         return status;
-    if (server->memory.taken_over)
-        tell_takeover(server, taken);
+    tell_takeover(server, taken);
     return endpoint_open(
         &server->endpoint, server->options, &server->spaces, server->net);
 }
@@ -400,30 +403,30 @@ start_threads(struct server *server)
 
 /* ---- The end -------------------------------------------------------------------------- */
 
-/* What goes with the store. Nobody counts any more. */
+/* What goes with the stores of the network. Nobody counts any more. */
 static void
 take_note(struct server *server, struct note *note)
 {
     struct net_figures net;
 
-    *note = (struct note){ .takeovers = server->memory.note.takeovers };
+    *note = (struct note){ .takeovers = 0 };
     clock_stamp(&server->clock, &note->stamp);
-    space_counts(&server->spaces.at[0], &note->counts);
+    net_counts(server->net, &note->net_counts);
     net_figures(server->net, &net);
     note->totals = (struct net_totals){ .total = net.total, .rejected = net.rejected,
         .pauses = net.listen_disabled, .paused_us = net.listen_disabled_us };
 }
 
-/* Everything that runs in the store ends, and the store goes into its file. */
-static int
-leave_memory(struct server *server, int *fd_out)
+/* Everything that runs in the stores ends, and they go into their files. */
+static void
+leave_memory(struct server *server, struct baggage *baggage)
 {
     struct note note;
 
     take_note(server, &note);
     upkeep_stop(server->upkeep);
     server->upkeep = NULL;
-    return memory_leave(server->memory.store, &note, server->options, fd_out);
+    spaces_leave(&server->spaces, &note, baggage);
 }
 
 /* Ends, and what was served here is served elsewhere. */
@@ -432,14 +435,12 @@ hand_over(struct server *server)
 {
     struct baggage baggage = { .bags = NULL };
     struct handover handover = { .baggage = &baggage };
-    int fd, error;
 
     endpoint_close(&server->endpoint);
     heartbeat_stop(&server->heartbeat);
     net_leave(server->net, handover_put, &handover);
-    if (leave_memory(server, &fd) == 0)
-        (void)baggage_put(&baggage, HANDOVER_STORE, fd);
-    error = handover_close(&handover);
+    leave_memory(server, &baggage);
+    int error = handover_close(&handover);
     if (error == 0)
         error = server->ending == END_MANAGER
             ? notify_keep(&baggage)
@@ -453,23 +454,9 @@ hand_over(struct server *server)
 static void
 stop(struct server *server)
 {
-    int fd;
-
     net_stop(server->net);
-    if (server->options->memory_file != NULL && leave_memory(server, &fd) == 0)
-        close(fd);
-}
-
-/* The start has failed: what was taken over is left as it was found, for the next. */
-static void
-give_back(struct server *server)
-{
-    struct note *note = &server->memory.note;
-    int fd;
-
-    note->takeovers--;
-    if (memory_leave(server->memory.store, note, server->options, &fd) == 0)
-        close(fd);
+    if (server->options->memory_file != NULL)
+        leave_memory(server, NULL);
 }
 
 static void
@@ -491,8 +478,8 @@ tear_down(struct server *server)
     }
     if (server->auth != NULL)
         auth_close(server->auth);
-    if (server->memory.taken_over && !server->served)
-        give_back(server);
+    if (!server->served)
+        spaces_give_back(&server->spaces);
     spaces_close(&server->spaces);
     successor_fini(&server->successor);
     predecessor_close(&server->predecessor);

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -43,32 +44,35 @@ piece_max(const struct options *options)
     return PIECE_MAX;
 }
 
-static int
-open_default(struct space *space, const struct store_options *wanted)
+/* FILE, or FILE.NAME for those with a name. False: out of memory. */
+static bool
+name_file(struct space *space)
 {
-    struct spaces *all = space->all;
-    int status =
-        memory_open(all->memory, wanted, all->options, all->predecessor, all->clock);
+    const char *file = space->all->options->memory_file;
 
-    space->store = all->memory->store;
-    return status;
+    if (file == NULL)
+        return true;
+    int len = space->name == NULL ? asprintf(&space->memory_file, "%s", file)
+                                  : asprintf(&space->memory_file, "%s.%s", file, space->name);
+    if (len < 0)
+        space->memory_file = NULL;
+    return len >= 0;
 }
 
 static int
-make_empty(struct space *space, const struct store_options *wanted)
+open_store(struct space *space, const struct store_options *wanted)
 {
-    const char *why = "";
+    struct spaces *all = space->all;
 
-    space->store = store_create(wanted, &why);
-    if (space->store == NULL) {
-        fprintf(stderr, "failed to prepare %llu MiB of item memory for namespace %s: %s: "
-            "%s\n", (unsigned long long)space->memory_max >> 20, space->name, why,
-            strerror(errno));
+    if (!name_file(space)) {
+        fprintf(stderr, "out of memory\n");
         return STATUS_FAILURE;
     }
-    if (space->all->memory->taken_over)
-        log_line(LOG_ALWAYS, "handover: namespace %s starts empty", space->name);
-    return 0;
+    const struct memory_place place = { space->name, space->memory_file };
+    int status =
+        memory_open(&space->memory, &place, wanted, all->predecessor, &all->times);
+    space->store = space->memory.store;
+    return status;
 }
 
 _Static_assert(FLUSH_PREFIXES_MAX <= STORE_FLUSH_PREFIXES_MAX, "the store has room for them");
@@ -123,8 +127,7 @@ make_store(struct space *space, uint32_t chunk_max)
         perror("getrandom");
         return STATUS_OS;
     }
-    int status = space->name == NULL ? open_default(space, &wanted)
-                                     : make_empty(space, &wanted);
+    int status = open_store(space, &wanted);
     if (status != 0)
         return status;
     store_sweep_enable(space->store, options->lru_crawler);
@@ -137,6 +140,7 @@ spaces_make_stores(struct spaces *spaces)
     uint32_t chunk_max = piece_max(spaces->options);
     int status = 0;
 
+    spaces->times = (struct memory_clock){ .clock = spaces->clock };
     for (unsigned i = 0; status == 0 && i < spaces->n; i++)
         status = make_store(&spaces->at[i], chunk_max);
     return status;
@@ -307,7 +311,7 @@ make_context(struct space *space)
         .refresh_certs = refresh_certs,
         .verbosity = set_verbosity,
         .shutdown = ask_shutdown,
-        .takeovers = all->memory->note.takeovers,
+        .takeovers = space->memory.note.takeovers,
     };
 
     space->journal = journal_create(options->worker_logbuf_size);
@@ -330,8 +334,8 @@ make_context(struct space *space)
         .hotkeys_sample = options->hotkeys_sample,
     };
     space->context_ready = space->admin != NULL && cmd_init(&space->context);
-    if (space->context_ready && space->name == NULL)
-        cmd_resume(&space->context, &all->memory->note.counts, NULL);
+    if (space->context_ready)
+        cmd_resume(&space->context, &space->memory.note.counts, NULL);
     if (space->context_ready)
         return 0;
     fprintf(stderr, "out of memory\n");
@@ -361,6 +365,36 @@ spaces_start(struct spaces *spaces)
     return error;
 }
 
+/* ---- Leaving ------------------------------------------------------------------------------ */
+
+void
+spaces_leave(struct spaces *spaces, const struct note *of_net, struct baggage *baggage)
+{
+    for (unsigned i = 0; i < spaces->n; i++) {
+        struct space *space = &spaces->at[i];
+        struct note note = { .takeovers = 0 };
+
+        if (i == 0)
+            note = *of_net;
+        note.takeovers = space->memory.note.takeovers;
+        note.stamp = of_net->stamp; /* one for all: they are left together */
+        cmd_counts(&space->context, &note.counts);
+        memory_leave(&space->memory, &note, baggage);
+    }
+}
+
+void
+spaces_give_back(struct spaces *spaces)
+{
+    for (unsigned i = 0; i < spaces->n; i++) {
+        struct memory *memory = &spaces->at[i].memory;
+        if (!memory->taken_over)
+            continue;
+        memory->note.takeovers--;
+        memory_leave(memory, &memory->note, NULL);
+    }
+}
+
 static void
 close_space(struct space *space)
 {
@@ -372,6 +406,7 @@ close_space(struct space *space)
         journal_destroy(space->journal);
     if (space->store != NULL)
         store_destroy(space->store);
+    free(space->memory_file);
 }
 
 void

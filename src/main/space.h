@@ -35,6 +35,8 @@ struct space {
     struct spaces *all;
     const char *name; /* NULL: the default one */
     uint64_t memory_max;
+    char *memory_file; /* where -e keeps its items; NULL: nowhere */
+    struct memory memory; /* where its store comes from */
     struct store *store;
     struct journal *journal;
     struct admin *admin;
@@ -51,8 +53,8 @@ struct spaces {
     struct auth *auth;   /* NULL: anybody may speak */
     struct tls *tls;     /* NULL: without -Z */
     struct net *net;
-    struct memory *memory; /* where the default one's store comes from ... */
-    struct predecessor *predecessor; /* ... or from which server before; others begin empty */
+    struct predecessor *predecessor; /* from whom stores are taken over */
+    struct memory_clock times;
     unsigned n;
     struct space at[OPTION_SPACES_MAX];
     struct net_space of_net[OPTION_SPACES_MAX]; /* for net_create(), of made contexts */
@@ -65,6 +67,14 @@ int spaces_make_stores(struct spaces *spaces) __attribute__((warn_unused_result)
 int spaces_make_contexts(struct spaces *spaces) __attribute__((warn_unused_result));
 /* What the lanes of a space and the network have counted, added to zeroed `sum`. */
 void space_counts(struct space *space, struct counts *sum);
+/*
+ * All lanes are closed and no thread is in a store: leaves the stores for another server, in
+ * `baggage` if that is not NULL. `note` is what is told of the network with the default one;
+ * only spaces_close() may follow. What fails is logged.
+ */
+void spaces_leave(struct spaces *spaces, const struct note *note, struct baggage *baggage);
+/* The start has failed: leaves what was taken over as it was found. */
+void spaces_give_back(struct spaces *spaces);
 /* Starts the threads that serve those who watch. 0 or -errno. */
 int spaces_start(struct spaces *spaces) __attribute__((warn_unused_result));
 /* Ends and frees everything there is. */

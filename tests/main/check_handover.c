@@ -281,11 +281,14 @@ START_TEST(a_note_says_everything)
 
     for (size_t i = 0; i < n; i++)
         fields[i] = i + 1;
+    note.net_counts.bytes_read = 77;
+    note.net_counts.conn_yields = 78;
     char *text = note_write(&note, &len);
     ck_assert_ptr_nonnull(text);
     ck_assert_uint_le(len, STORE_NOTE_MAX);
     ck_assert(note_read(&read, slice_of(text, len)));
     ck_assert_mem_eq(&read.counts, &note.counts, sizeof note.counts);
+    ck_assert_mem_eq(&read.net_counts, &note.net_counts, sizeof note.net_counts);
     ck_assert_mem_eq(&read.totals, &note.totals, sizeof note.totals);
     ck_assert_str_eq(read.stamp.boot, "some-boot");
     ck_assert_int_eq(read.stamp.epoch, -5);

@@ -462,7 +462,7 @@ class Logins(unittest.TestCase):
 
 class RightsOfDatagrams(Rights):
     """The same over UDP, and all of the above with it on."""
-    options = ("-U", "-1", "-o", "udp_amplification=0")
+    options = ("-U", "-1", "-o", "udp_amplification=0,flush_prefix=p:")
 
     def test_datagrams(self):
         short = [(command, needs) for command, needs in TEXT + QUIET

@@ -261,6 +261,37 @@ class ByTheManager(unittest.TestCase):
                     self.assertEqual(fetch(other, b"k"), b"v")
                 talk.close()
 
+    def test_namespaces_go_on_and_stay_apart(self):
+        port, third = srv.free_port(), srv.free_port()
+        with Manager("-m", "16", "--listener", "127.0.0.1:%d,namespace=a,memory=16" % port,
+                     "--listener", "127.0.0.1:%d,namespace=b,memory=16" % third) as manager:
+            talks = [manager.talk(), srv.Talk(port), srv.Talk(third)]
+            for i, talk in enumerate(talks):
+                store(talk, b"k", b"%d" % i)
+                store(talk, b"only%d" % i, b"x")
+            for _ in range(2):
+                manager.restart()
+                for i, talk in enumerate(talks):
+                    self.assertEqual(fetch(talk, b"k"), b"%d" % i)
+                    self.assertIsNone(fetch(talk, b"only%d" % ((i + 1) % 3)))
+            talks[1].ask(b"flush_all\r\nget k\r\n", b"OK\r\nEND\r\n")
+            manager.restart()
+            self.assertIsNone(fetch(talks[1], b"k"))
+            self.assertEqual(fetch(talks[2], b"k"), b"2")
+            talks[2].send(b"stats\r\n")
+            stats = talks[2].until(b"END\r\n")
+            self.assertIn(b"STAT takeovers 3\r\n", stats)
+            self.assertIn(b"STAT curr_items 2\r\n", stats)
+            self.assertIn(b"STAT cmd_set 2\r\n", stats)
+            # One more, and one that is called otherwise: it begins empty, the others go on.
+            manager.options[-3] = manager.options[-3].replace("namespace=b", "namespace=c")
+            manager.restart()
+            self.assertEqual(fetch(talks[0], b"k"), b"0")
+            self.assertIsNone(fetch(talks[2], b"k"))
+            wait_for(lambda: manager.names() == [])
+            for talk in talks:
+                talk.close()
+
     def test_many_restarts_under_load(self):
         with Manager("-m", "64") as manager:
             load = Load(manager.port)
@@ -557,6 +588,39 @@ class InAFile(unittest.TestCase):
             found, said = self.look()
             self.assertEqual(found, 0)
             self.assertIn("starting empty", said)
+
+    def test_namespaces_have_files_of_their_own(self):
+        options = ["-m", "16", "-e", self.path]
+        for turn in range(3):
+            port = srv.free_port()
+            with srv.Server(*options, "--listener", "127.0.0.1:%d,namespace=a,memory=8" % port
+                            ) as server, server.connect() as talk, srv.Talk(port) as other:
+                if turn == 0:
+                    store(talk, b"k", b"default")
+                    store(other, b"k", b"a")
+                else:
+                    self.assertEqual(fetch(talk, b"k"), b"default")
+                    self.assertEqual(fetch(other, b"k"), b"a")
+        self.assertTrue(os.path.exists(self.path + ".a"))
+
+    def test_a_file_of_another_time_is_not_taken_up_beside(self):
+        """The default one began anew meanwhile: times of the other would be wrong."""
+        options = ["-m", "16", "-e", self.path]
+        port = srv.free_port()
+        both = [*options, "--listener", "127.0.0.1:%d,namespace=a,memory=8" % port]
+        with srv.Server(*both), srv.Talk(port) as other:
+            store(other, b"k", b"v")
+        time.sleep(1.1)
+        killed = srv.Server(*options)
+        killed.__enter__()
+        killed.kill()
+        with srv.Server(*options) as server, server.connect() as talk:
+            store(talk, b"k", b"default")
+        server = srv.Server(*both)
+        with server, server.connect() as talk, srv.Talk(port) as other:
+            self.assertEqual(fetch(talk, b"k"), b"default")
+            self.assertIsNone(fetch(other, b"k"))
+        self.assertIn("left at another time", server.stderr())
 
     def test_two_servers_want_one_file(self):
         with srv.Server("-m", "16", "-e", self.path):
