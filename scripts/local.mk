@@ -38,7 +38,7 @@ EXTRA_DIST += \
 	scripts/check \
 	scripts/check-hardening \
 	scripts/check-static \
-	scripts/check-chroot \
+	scripts/check-chroot scripts/check-systemd scripts/systemd/restarts.py \
 	scripts/check-layers \
 	scripts/fetch-tools \
 	scripts/format \
