@@ -61,23 +61,25 @@ def exact(report, load, options):
 
 # New keys a second: less than either server can take, so that both get as many.
 STORM = 100000
-SHAPES = {"same size": ["-l", 38, "-v", 2], "10 to 2000 bytes": ["-l", 38, "-v", 10, "-V", 2000],
-          "900 to 4000 bytes": ["-l", 38, "-v", 900, "-V", 4000]}
+# What is stored, how many of them beforehand so that the cache is full, how many a second.
+SHAPES = {"same size": (["-l", 38, "-v", 2], 1500000, STORM),
+          "10 to 2000 bytes": (["-l", 38, "-v", 10, "-V", 2000], 400000, STORM),
+          "900 to 4000 bytes": (["-l", 38, "-v", 900, "-V", 4000], 400000, STORM),
+          "tiles of 20 to 180 kB": (["-l", 38, "-v", 20000, "-V", 180000], 1500, 2000)}
 
 
 def churn_once(server, load, shape, seconds):
     import pylibmc
     client = pylibmc.Client([f"127.0.0.1:{server.port}"], behaviors={"tcp_nodelay": True})
     chance = random.Random(7)
-    # The cache is full before it starts.
-    load(server, "-o", "fill", "-x", "before-", "-k", 1500000 if shape[3] == 2 else 400000,
-         "-c", 8, "-d", 16, *shape)
+    shape, before, rate = shape
+    load(server, "-o", "fill", "-x", "before-", "-k", before, "-c", 8, "-d", 16, *shape)
     keys = [f":1:rl:{i:032x}" for i in range(200)]
     mean = {k: 0.05 * 300 ** (i / (len(keys) - 1)) for i, k in enumerate(keys)}
     due = {k: time.monotonic() + chance.expovariate(1 / mean[k]) for k in keys}
     created, bumps, lost, refused = {}, 0, [], 0
     argv = [load.program, "-p", str(server.port), "-o", "set", "-x", "churn-", "-D", "seq",
-            "-k", "2000000000", "-c", "8", "-d", "16", "-t", str(seconds), "-R", str(STORM),
+            "-k", "2000000000", "-c", "8", "-d", "16", "-t", str(seconds), "-R", str(rate),
             *map(str, shape)]
     storm = subprocess.Popen(pinned(argv, LOAD_CORES), stdout=subprocess.PIPE)
     end = time.monotonic() + seconds - 0.5
@@ -112,7 +114,8 @@ def churn_once(server, load, shape, seconds):
 
 def churn(report, load, options):
     seconds, rounds = (10, 1) if options.quick else (20, min(options.rounds, 5))
-    report.table(f"200 counters, {STORM:,} new keys/s, -m 64, {rounds} runs of {seconds} s each",
+    report.table(f"200 counters, {STORM:,} new keys/s (2,000 tiles), -m 64, {rounds} runs of "
+                 f"{seconds} s each",
                  [("bumps", "bumps"), ("lost", "counters lost"), ("lost_least", "least"),
                   ("lost_most", "most"),
                   ("shortest", "used every s, most used of the lost"),
