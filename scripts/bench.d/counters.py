@@ -122,6 +122,8 @@ def churn(report, load, options):
                   ("turnover", "s to replace all items"), ("storm", "new keys/s"),
                   ("refused", "refused")])
     for name, shape in SHAPES.items():
+        if not options.wanted("churn, " + name):
+            continue
         results = {kind.name: [] for kind in options.kinds}
         for turn in range(rounds):
             for kind in options.kinds if turn % 2 == 0 else reversed(options.kinds):
@@ -197,7 +199,7 @@ def _used(kind, load, seconds):
 def run(report, load, options):
     if options.wanted("exact"):
         exact(report, load, options)
-    if options.wanted("churn"):
+    if any(options.wanted("churn, " + name) for name in SHAPES):
         churn(report, load, options)
     if options.wanted("used"):
         used(report, load, options)

@@ -153,7 +153,7 @@ START_TEST(sockets_find_what_is_known_of_them)
     struct seen seen = { .n = 0 };
 
     for (int i = 0; i < 4; i++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "socket %d", i);
         handover_put(&handover, some_socket(), text, strlen(text) + 1);
     }

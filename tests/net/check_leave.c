@@ -471,9 +471,9 @@ START_TEST(addresses_may_change_their_order)
     const struct listeners *listeners = &server->net->acceptor.listeners;
     int ports[3], fds[3];
     for (int i = 0; i < 3; i++) {
-        char host[16];
+        char host[24];
         ports[i] = listeners->at[i].port;
-        snprintf(host, sizeof host, "127.0.0.%d", i + 1);
+        snprintf(host, sizeof host, "127.0.0.%u", (unsigned)i + 1);
         fds[i] = connect_to(host, ports[i]);
         toy_say(fds[i], "echo a\n");
         toy_hear(fds[i], "a\n");
