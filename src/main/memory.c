@@ -44,7 +44,7 @@ refuse_file(const char *path, const char *why)
 
 /* A file system that runs full while items are written ends the process (SIGBUS). */
 static bool
-has_room(int fd, uint64_t memory_max)
+has_room(int fd, uint64_t memory_max, struct memory_shared *shared)
 {
     uint64_t need = memory_max + memory_max / INDEX_SHARE + INDEX_LEAST;
     struct statvfs system;
@@ -52,13 +52,14 @@ has_room(int fd, uint64_t memory_max)
 
     if (fstatvfs(fd, &system) != 0 || fstat(fd, &stat) != 0)
         return true;
-    return (uint64_t)system.f_bavail * system.f_frsize + (uint64_t)stat.st_blocks * 512 >=
-           need;
+    uint64_t has = (uint64_t)stat.st_blocks * 512;
+    shared->promised += need > has ? need - has : 0;
+    return (uint64_t)system.f_bavail * system.f_frsize >= shared->promised;
 }
 
 /* Opens a file of -e and locks it, because two servers in one would be the end of both. */
 static int
-open_file(const char *path, uint64_t memory_max, int *fd_out)
+open_file(const char *path, uint64_t memory_max, struct memory_shared *shared, int *fd_out)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     const char *why = NULL;
@@ -67,7 +68,7 @@ open_file(const char *path, uint64_t memory_max, int *fd_out)
         return refuse_file(path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         why = errno == EWOULDBLOCK ? "in use by another server" : strerror(errno);
-    else if (!has_room(fd, memory_max))
+    else if (!has_room(fd, memory_max, shared))
         why = "its file system has no room for -m and an index (about a quarter more)";
     if (why == NULL) {
         *fd_out = fd;
@@ -81,24 +82,24 @@ open_file(const char *path, uint64_t memory_max, int *fd_out)
 
 /* NULL, or why the clock of a store can't be gone on with. */
 static const char *
-resume_clock(struct memory_clock *clock, const struct clock_stamp *stamp)
+resume_clock(struct memory_shared *shared, const struct clock_stamp *stamp)
 {
-    if (clock->resumed)
-        return clock->stamp.epoch == stamp->epoch &&
-                strcmp(clock->stamp.boot, stamp->boot) == 0
+    if (shared->resumed)
+        return shared->stamp.epoch == stamp->epoch &&
+                strcmp(shared->stamp.boot, stamp->boot) == 0
             ? NULL
             : "it was left at another time than the default namespace";
-    if (!clock_resume(clock->clock, stamp))
+    if (!clock_resume(shared->clock, stamp))
         return "what was noted of its clock makes no sense";
-    clock->resumed = true;
-    clock->stamp = *stamp;
+    shared->resumed = true;
+    shared->stamp = *stamp;
     return NULL;
 }
 
 /* Takes over the store in `fd`, which it takes on success. NULL, or why not. */
 static const char *
 take_over(struct memory *memory, const struct store_options *wanted, int fd,
-    struct memory_clock *clock)
+    struct memory_shared *shared)
 {
     const char *why = "";
     /* A store that is looked into and then refused takes its descriptor along. */
@@ -110,7 +111,7 @@ take_over(struct memory *memory, const struct store_options *wanted, int fd,
     if (store == NULL)
         return copy < 0 ? strerror(errno) : why;
     why = note_read(&memory->note, store_note(store))
-        ? resume_clock(clock, &memory->note.stamp)
+        ? resume_clock(shared, &memory->note.stamp)
         : "what was noted of its clock makes no sense";
     if (why != NULL) {
         store_destroy(store);
@@ -124,16 +125,15 @@ take_over(struct memory *memory, const struct store_options *wanted, int fd,
     return NULL;
 }
 
-/* It may be that -e names another file than the one that was handed over. */
-static void
-tell_of_other_file(const struct memory_place *place, int fd)
+/* Is what was handed over the file that -e names? */
+static bool
+is_named_file(const struct memory_place *place, int fd)
 {
     struct stat given, named;
 
-    if (fstat(fd, &given) != 0 || stat(place->memory_file, &named) != 0 ||
-        given.st_dev != named.st_dev || given.st_ino != named.st_ino)
-        log_line(LOG_ALWAYS, "-e %s: not used before the next start without a handover; "
-            "items stay where they are", place->memory_file);
+    return place->memory_file != NULL && fstat(fd, &given) == 0 &&
+           stat(place->memory_file, &named) == 0 && given.st_dev == named.st_dev &&
+           given.st_ino == named.st_ino;
 }
 
 /* What is said before why it starts empty: which namespace, if it is not the default one. */
@@ -146,9 +146,11 @@ tag_of(const struct memory_place *place, char tag[64])
     return tag;
 }
 
+/* Takes over what was handed over, or begins anew in it if -e names it: it is locked through
+ * this very descriptor. False: there is no store yet. */
 static bool
 take_over_predecessor(struct memory *memory, const struct store_options *wanted,
-    struct predecessor *predecessor, struct memory_clock *clock)
+    struct predecessor *predecessor, struct memory_shared *shared)
 {
     const struct memory_place *place = &memory->place;
     char name[BAGGAGE_NAME_MAX], tag[64];
@@ -157,28 +159,33 @@ take_over_predecessor(struct memory *memory, const struct store_options *wanted,
     int fd = baggage_take(&predecessor->baggage, name);
     if (fd < 0)
         return false;
-    if (place->memory_file != NULL)
-        tell_of_other_file(place, fd);
-    const char *why = take_over(memory, wanted, fd, clock);
+    bool named = is_named_file(place, fd);
+    const char *why = take_over(memory, wanted, fd, shared);
+    if (why == NULL && place->memory_file != NULL && !named)
+        log_line(LOG_ALWAYS, "-e %s: not used before the next start without a handover; "
+            "items stay where they are", place->memory_file);
     if (why == NULL)
         return true;
     log_line(LOG_ALWAYS, "handover: %sstarting empty: %s", tag_of(place, tag), why);
-    close(fd);
-    return false;
+    if (named)
+        memory->store = store_create_in(wanted, fd, &why);
+    if (memory->store == NULL)
+        close(fd);
+    return memory->store != NULL;
 }
 
 static int
 open_in_file(struct memory *memory, const struct store_options *wanted,
-    struct memory_clock *clock, const char **why_out)
+    struct memory_shared *shared, const char **why_out)
 {
     const char *path = memory->place.memory_file, *why = NULL;
     struct stat stat;
-    int fd, status = open_file(path, wanted->memory_max, &fd);
+    int fd, status = open_file(path, wanted->memory_max, shared, &fd);
 
     if (status != 0)
         return status;
     if (fstat(fd, &stat) == 0 && stat.st_size > 0) {
-        why = take_over(memory, wanted, fd, clock);
+        why = take_over(memory, wanted, fd, shared);
         if (why == NULL)
             return 0;
         log_line(LOG_ALWAYS, "-e %s: starting empty: %s", path, why);
@@ -192,17 +199,17 @@ open_in_file(struct memory *memory, const struct store_options *wanted,
 int
 memory_open(struct memory *memory, const struct memory_place *place,
     const struct store_options *wanted, struct predecessor *predecessor,
-    struct memory_clock *clock)
+    struct memory_shared *shared)
 {
     const char *why = "";
     char tag[64];
     int status = 0;
 
     *memory = (struct memory){ .place = *place };
-    if (take_over_predecessor(memory, wanted, predecessor, clock))
+    if (take_over_predecessor(memory, wanted, predecessor, shared))
         return 0;
     if (place->memory_file != NULL)
-        status = open_in_file(memory, wanted, clock, &why);
+        status = open_in_file(memory, wanted, shared, &why);
     else
         memory->store = store_create(wanted, &why);
     if (status != 0 || memory->store != NULL)

@@ -16,7 +16,7 @@
 #include "main/predecessor.h"
 #include "store/store.h"
 
-/* Which store's. Both are borrowed until memory_fini(). */
+/* Which store's. Both are borrowed until memory_leave(). */
 struct memory_place {
     const char *name;        /* of its namespace; NULL: the default one */
     const char *memory_file; /* -e; NULL: none. Namespaces with a name have FILE.NAME */
@@ -29,12 +29,13 @@ struct memory {
     bool taken_over;
 };
 
-/* The clock that all stores of a server share. Those that are taken over must have been left
- * together: otherwise the times of some would be wrong. */
-struct memory_clock {
+/* What all stores of a server share. Of the clock: those that are taken over must have been
+ * left together, otherwise the times of some would be wrong. */
+struct memory_shared {
     struct clock *clock; /* started */
     bool resumed;        /* it goes on from that of ... */
     struct clock_stamp stamp;
+    uint64_t promised; /* bytes that the files of -e before this one may still grow by */
 };
 
 /*
@@ -42,7 +43,7 @@ struct memory_clock {
  */
 int memory_open(struct memory *memory, const struct memory_place *place,
     const struct store_options *wanted, struct predecessor *predecessor,
-    struct memory_clock *clock) __attribute__((warn_unused_result));
+    struct memory_shared *shared) __attribute__((warn_unused_result));
 
 /*
  * Leaves the store as it is for another server, and puts it into `baggage`, if that is not

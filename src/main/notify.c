@@ -55,6 +55,17 @@ tell(const struct manager *manager, const char *text, const int *fds, size_t n)
     return error;
 }
 
+bool
+notify_is_possible(void)
+{
+    struct manager manager;
+    bool possible = find_manager(&manager) == 0;
+
+    if (possible)
+        close(manager.fd);
+    return possible;
+}
+
 void
 notify_manager(const char *text)
 {

@@ -10,6 +10,8 @@
 
 #include "main/baggage.h"
 
+/* Is there a manager? */
+bool notify_is_possible(void);
 /* Sends `text`, "READY=1" for instance; nothing if there is no manager. */
 void notify_manager(const char *text);
 

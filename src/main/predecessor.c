@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,18 +104,15 @@ receive_one(struct predecessor *predecessor)
     char text[BAGGAGE_NAME_MAX];
     int fds[BAGGAGE_RUN_MAX];
     size_t n;
-    struct pollfd wait = { .fd = predecessor->socket, .events = POLLIN };
-    int ready;
 
-    while ((ready = poll(&wait, 1, SUCCESSOR_WAIT_MS)) < 0 && errno == EINTR)
-        ;
-    if (ready <= 0)
-        return ready == 0 ? -ETIMEDOUT : -errno;
+    /* Without an end: should that server die the kernel tells. */
     long got = baggage_receive(predecessor->socket, text, sizeof text, fds, &n);
     if (got <= 0)
         return got == 0 ? -ECONNRESET : (int)got;
     for (size_t i = 0; i < n; i++)
         (void)baggage_put(&predecessor->baggage, text, fds[i]);
+    if (strcmp(text, SUCCESSOR_CANCEL) == 0)
+        return -ECANCELED;
     return strcmp(text, SUCCESSOR_ALL) != 0;
 }
 
@@ -127,10 +123,12 @@ predecessor_receive(struct predecessor *predecessor)
 
     if (predecessor->socket < 0)
         return 0;
+    /* Nobody there: it was stopped while we got ready, and we were to follow it, not to serve
+     * in spite of that. */
     more = baggage_send(predecessor->socket, NULL, 0, SUCCESSOR_READY,
         strlen(SUCCESSOR_READY), NULL, 0) == 0
         ? 1
-        : -EPIPE;
+        : -ECANCELED;
     while (more == 1)
         more = receive_one(predecessor);
     return more;

@@ -33,8 +33,8 @@ bool predecessor_find(struct predecessor *predecessor);
 
 /*
  * Has a server that still runs stop, and waits for what it gives; nothing if there is none.
- * 0; or -errno, after which one may start all the same: it is gone, or it still serves, in
- * which case its addresses are taken.
+ * 0; -ECANCELED: it was stopped, or serves on, and we are not to serve; or another -errno: it
+ * has died, and we may take its place.
  */
 int predecessor_receive(struct predecessor *predecessor);
 

@@ -62,7 +62,7 @@ static const char *const serving[] = {
     "brk", "fallocate", "fdatasync", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mremap",
     "msync", "munlock", "munmap",
     /* What is open, or is asked of it. */
-    "dup", "fstat", "ftruncate", "lseek", "newfstatat", "pread64", "pwrite64", "statx",
+    "dup", "fstat", "fstatfs", "fstatfs64", "ftruncate", "lseek", "newfstatat", "pread64", "pwrite64", "statx",
     /* Threads, time, signals, and what is asked about oneself. */
     "clock_getres", "clock_gettime", "exit", "exit_group", "getcpu", "getegid", "geteuid",
     "getgid", "getpid", "getppid", "getrandom", "getrlimit", "getrusage", "gettid",

@@ -62,7 +62,7 @@ struct server {
     struct predecessor predecessor;
     struct successor successor;
     enum ending ending;
-    bool served;  /* threads have been started */
+    bool served;  /* it has come so far */
     bool restart; /* the manager is to start the next server by itself */
     struct clock clock;
     struct spaces spaces; /* stores and all that belongs to them */
@@ -119,12 +119,22 @@ on_successor(void *context)
     end(context, END_PROCESS);
 }
 
+/* Is there a manager to give everything to? */
+static bool
+has_manager(const struct server *server)
+{
+    return server->options->handover == HANDOVER_MANAGER && notify_is_possible();
+}
+
 /* Another server is to take the place of this one, which the service manager or nobody has
  * started yet. */
 static void
 make_way(struct server *server)
 {
-    if (server->options->handover == HANDOVER_MANAGER) {
+    if (server->options->handover == HANDOVER_MANAGER && !has_manager(server)) {
+        log_line(LOG_ALWAYS, "SIGUSR2: -o handover=manager, but no service manager has "
+            "started this server (NOTIFY_SOCKET)");
+    } else if (has_manager(server)) {
         server->restart = true;
         end(server, END_MANAGER);
     } else {
@@ -156,7 +166,7 @@ on_signal(evutil_socket_t fd, short what, void *context)
         break;
     }
     /* Whether the manager wants to start it again it does not say. */
-    bool kept = info.ssi_signo == SIGTERM && server->options->handover == HANDOVER_MANAGER;
+    bool kept = info.ssi_signo == SIGTERM && has_manager(server);
     end(server, kept ? END_MANAGER : END_STOP);
 }
 
@@ -221,6 +231,13 @@ set_up_process(struct server *server)
         (status = process_become_user(options)) != 0 ||
         (status = auth_open(options, &server->auth)) != 0)
         return status;
+    if (options->handover == HANDOVER_PROCESS && server->predecessor.nactivated > 0) {
+        fprintf(stderr, "-o handover=process: sockets of a service manager (LISTEN_FDS) go to "
+            "the next server by -o handover=manager only\n");
+        return STATUS_USAGE;
+    }
+    if (!net_check(options)) /* before a server makes room for us in vain */
+        return STATUS_OS;
     /* Who is started by a server in the background is there already. */
     if (server->predecessor.socket < 0 && (status = process_detach(options)) != 0)
         return status;
@@ -371,7 +388,6 @@ confine(struct server *server)
 static int
 start_threads(struct server *server)
 {
-    server->served = true;
     int status = server->auth == NULL ? 0 : auth_start_threads(server->auth);
     if (status != 0)
         return status;
@@ -471,6 +487,7 @@ tear_down(struct server *server)
         net_destroy(server->net);
     if (server->tls != NULL)
         tls_destroy(server->tls);
+    successor_fini(&server->successor); /* has events of the base */
     if (server->base != NULL) {
         if (event_initialized(&server->signals))
             event_del(&server->signals);
@@ -481,7 +498,6 @@ tear_down(struct server *server)
     if (!server->served)
         spaces_give_back(&server->spaces);
     spaces_close(&server->spaces);
-    successor_fini(&server->successor);
     predecessor_close(&server->predecessor);
     bound_close(&server->bound);
     if (server->signal_fd >= 0)
@@ -501,6 +517,11 @@ serve(struct options *options)
         (status = set_up_process(&server)) != 0)
         goto out;
     int error = predecessor_receive(&server.predecessor);
+    if (error == -ECANCELED) {
+        log_line(LOG_ALWAYS, "handover: called off");
+        status = STATUS_FAILURE;
+        goto out;
+    }
     if (error != 0)
         log_line(LOG_ALWAYS, "handover: the server before gave nothing: %s",
             strerror(-error));
@@ -517,6 +538,7 @@ serve(struct options *options)
         process_remove_pid(options);
         goto out;
     }
+    server.served = true;
     predecessor_done(&server.predecessor);
     log_line(LOG_NOTICE, "%s %s serves, port %d, %d workers", PACKAGE_NAME,
         OPTIONS_VERSION, net_port(server.net), options->threads);

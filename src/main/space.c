@@ -70,7 +70,7 @@ open_store(struct space *space, const struct store_options *wanted)
     }
     const struct memory_place place = { space->name, space->memory_file };
     int status =
-        memory_open(&space->memory, &place, wanted, all->predecessor, &all->times);
+        memory_open(&space->memory, &place, wanted, all->predecessor, &all->shared);
     space->store = space->memory.store;
     return status;
 }
@@ -140,7 +140,7 @@ spaces_make_stores(struct spaces *spaces)
     uint32_t chunk_max = piece_max(spaces->options);
     int status = 0;
 
-    spaces->times = (struct memory_clock){ .clock = spaces->clock };
+    spaces->shared = (struct memory_shared){ .clock = spaces->clock };
     for (unsigned i = 0; status == 0 && i < spaces->n; i++)
         status = make_store(&spaces->at[i], chunk_max);
     return status;

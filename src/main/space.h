@@ -54,7 +54,7 @@ struct spaces {
     struct tls *tls;     /* NULL: without -Z */
     struct net *net;
     struct predecessor *predecessor; /* from whom stores are taken over */
-    struct memory_clock times;
+    struct memory_shared shared;
     unsigned n;
     struct space at[OPTION_SPACES_MAX];
     struct net_space of_net[OPTION_SPACES_MAX]; /* for net_create(), of made contexts */

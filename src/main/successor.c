@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -71,6 +72,16 @@ launcher_main(int socket, const char *program, const struct options *options)
     _exit(0);
 }
 
+/* What this server holds is none of the launcher's: who is sent away must see it, and memory
+ * that is let go of must be free. */
+static void
+keep_only(int fd)
+{
+    if (fd > STDERR_FILENO + 1)
+        syscall(SYS_close_range, (unsigned)STDERR_FILENO + 1, (unsigned)fd - 1, 0u);
+    syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0u);
+}
+
 int
 successor_prepare(struct successor *successor, const struct options *options)
 {
@@ -89,7 +100,7 @@ successor_prepare(struct successor *successor, const struct options *options)
     program[len] = '\0';
     pid_t child = fork();
     if (child == 0) {
-        close(ends[0]);
+        keep_only(ends[1]);
         launcher_main(ends[1], program, options);
     }
     close(ends[1]);
@@ -104,14 +115,23 @@ successor_prepare(struct successor *successor, const struct options *options)
 
 /* ---- The server's ------------------------------------------------------------------- */
 
+/* Tells the next server, which may be late, that it is not to serve. */
 static void
-give_up(struct successor *successor, const char *why)
+let_go(struct successor *successor)
 {
-    log_line(LOG_ALWAYS, "handover: the new server %s; going on", why);
+    (void)baggage_send(successor->link, NULL, 0, SUCCESSOR_CANCEL, strlen(SUCCESSOR_CANCEL),
+        NULL, 0);
     event_del(&successor->event);
     event_del(&successor->timer);
     close(successor->link);
     successor->link = -1;
+}
+
+static void
+give_up(struct successor *successor, const char *why)
+{
+    log_line(LOG_ALWAYS, "handover: the new server %s; going on", why);
+    let_go(successor);
 }
 
 static void
@@ -161,6 +181,8 @@ successor_call(struct successor *successor, struct event_base *base,
         log_line(LOG_ALWAYS, "handover: %s", strerror(errno));
         return;
     }
+    /* A new server that hangs must not hold this one up. */
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
     successor->link = ends[0];
     successor->on_ready = on_ready;
     successor->context = context;
@@ -193,11 +215,8 @@ successor_give(struct successor *successor, const struct baggage *baggage)
 void
 successor_fini(struct successor *successor)
 {
-    if (successor->link >= 0) {
-        event_del(&successor->event);
-        event_del(&successor->timer);
-        close(successor->link);
-    }
+    if (successor->link >= 0) /* after `all` nobody hears it */
+        let_go(successor);
     if (successor->launcher >= 0)
         close(successor->launcher);
     *successor = (struct successor){ .launcher = -1, .link = -1 };

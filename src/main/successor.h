@@ -28,7 +28,9 @@
 /* What the next server says, and what it is told last. */
 #define SUCCESSOR_READY "ready"
 #define SUCCESSOR_ALL   "all"
-/* How long one waits for the other. */
+/* ... or in place of it, if the old one does not make room after all. */
+#define SUCCESSOR_CANCEL "cancel"
+/* How long the next one has to get ready. */
 #define SUCCESSOR_WAIT_MS 30000
 
 struct successor {

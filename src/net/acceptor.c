@@ -147,7 +147,6 @@ is_welcome(struct net *net, int fd, unsigned index)
     counter_add(&net->acceptor.rejected, 1);
     log_line(LOG_NOTICE, "%s: user %ld may not connect", listener->address,
         user == (uid_t)-1 ? -1L : (long)user);
-    close(fd);
     return false;
 }
 
@@ -170,9 +169,10 @@ admit(struct net *net, int fd, unsigned listener)
     struct acceptor *acceptor = &net->acceptor;
     const struct options *options = net->parts.options;
 
-    if (!is_welcome(net, fd, listener))
+    if (!is_welcome(net, fd, listener)) {
+        close(fd);
         return;
-
+    }
     if (atomic_fetch_add(&acceptor->clients, 1) >= clients_max(net) &&
         options->maxconns_fast) {
         atomic_fetch_sub(&acceptor->clients, 1);
@@ -198,6 +198,8 @@ acceptor_take(struct net *net, struct passenger *passenger, unsigned listener)
     struct acceptor *acceptor = &net->acceptor;
     const struct arrival arrival = { passenger->fd, (uint8_t)listener, passenger };
 
+    if (!is_welcome(net, passenger->fd, listener))
+        return false;
     if (atomic_fetch_add(&acceptor->clients, 1) >= clients_max(net)) {
         atomic_fetch_sub(&acceptor->clients, 1);
         counter_add(&acceptor->rejected, 1);

@@ -57,16 +57,25 @@ remove_stale(const char *path)
 }
 
 /* 0 or -1. */
+static bool
+find_group(const struct option_listener *listener, uint32_t *group_out)
+{
+    const struct group *entry = getgrnam(listener->group);
+
+    if (entry != NULL)
+        *group_out = entry->gr_gid;
+    else if (!id_of(listener->group, group_out))
+        return refuse(listener, "group", listener->group, "there is no such group") == 0;
+    return true;
+}
+
 static int
 give_to_group(const struct option_listener *listener, const char *path, unsigned mode)
 {
-    const struct group *entry = getgrnam(listener->group);
     uint32_t group;
 
-    if (entry != NULL)
-        group = entry->gr_gid;
-    else if (!id_of(listener->group, &group))
-        return refuse(listener, "group", listener->group, "there is no such group");
+    if (!find_group(listener, &group))
+        return -1;
     if (lchown(path, (uid_t)-1, group) != 0 || chmod(path, mode) != 0)
         return refuse(listener, "group", listener->group, strerror(errno));
     return 0;
@@ -151,9 +160,11 @@ local_adjust(const struct options *options, const struct option_listener *listen
                                                          : (mode_t)listener->mode;
     struct stat stat;
 
-    if (listener != NULL && listener->group != NULL)
-        (void)give_to_group(listener, path, mode);
-    else if (lstat(path, &stat) == 0 && (stat.st_mode & 0777) != mode &&
+    if (listener != NULL && listener->group != NULL) {
+        /* Never open to more than asked for. */
+        if (give_to_group(listener, path, mode) != 0 && chmod(path, mode & OWNER_ONLY) != 0)
+            fprintf(stderr, "chmod(): %s: %s\n", path, strerror(errno));
+    } else if (lstat(path, &stat) == 0 && (stat.st_mode & 0777) != mode &&
              chmod(path, mode) != 0)
         fprintf(stderr, "chmod(): %s: %s\n", path, strerror(errno));
 }
@@ -195,6 +206,17 @@ local_users_find(struct local_users *users, const struct option_listener *listen
         found = find_user(listener, word, &users->at[users->n++]);
     free(copy);
     return found;
+}
+
+bool
+local_check(const struct option_listener *listener)
+{
+    struct local_users users;
+    uint32_t group;
+    bool found = local_users_find(&users, listener);
+
+    local_users_forget(&users);
+    return found && (listener->group == NULL || find_group(listener, &group));
 }
 
 void

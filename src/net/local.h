@@ -24,6 +24,8 @@ void local_adjust(const struct options *options, const struct option_listener *l
 /* Finds the users that the listener names. False after a line on stderr. */
 bool local_users_find(
     struct local_users *users_out, const struct option_listener *listener);
+/* Are there the users and the group that it names? False after a line on stderr. */
+bool local_check(const struct option_listener *listener);
 void local_users_forget(struct local_users *users);
 /* May whoever is at the other end of `fd` speak? `*user_out` is who it is, or -1. */
 bool local_is_welcome(const struct local_users *users, int fd, uid_t *user_out);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "net/address.h"
 #include "net/inside.h"
+#include "net/local.h"
 
 void
 net_wake(int fd)
@@ -34,6 +35,15 @@ on_tick(evutil_socket_t fd, short what, void *context)
         atomic_store(&net->workers[i].tick_due, true);
         worker_wake(&net->workers[i]);
     }
+}
+
+bool
+net_check(const struct options *options)
+{
+    for (unsigned i = 0; i < options->nlisteners; i++)
+        if (!local_check(&options->listeners[i]))
+            return false;
+    return true;
 }
 
 struct net *

@@ -61,6 +61,10 @@ struct net_parts {
     const struct counts *counts_before;
 };
 
+/* What can be told of listeners before any is opened: false, after a line on stderr, if one
+ * names users or a group that there are not. */
+bool net_check(const struct options *options);
+
 /* Everything in `parts` is borrowed until net_destroy(). NULL with errno set. */
 struct net *net_create(const struct net_parts *parts);
 void net_destroy(struct net *net);

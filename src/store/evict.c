@@ -2,10 +2,10 @@
 /*
  * evict.c - finding memory when none is free.
  *
- * policy.c names a victim in a class. Its choice is
- * made without the victim's stripe, so the victim is looked up again by its key under the
- * stripe, and only if the index still refers to that very chunk does it go. Whoever needs
- * memory may hold a stripe already: other stripes are therefore only tried, and a victim
+ * policy.c names a victim in a class. Its choice is made without the victim's stripe, so the
+ * victim is looked up again under the stripe, by what the policy knows of its hash or by its
+ * key, and only if the index still refers to that very chunk does it go. Whoever needs memory
+ * may hold a stripe already: other stripes are therefore only tried, and a victim
  * whose stripe is busy (or is our own) is passed over.
  */
 #include "store/core.h"

@@ -104,7 +104,7 @@ sum_policy(struct store *store, struct store_totals *totals)
         totals->hit_ratios);
     totals->counter_limit = totals->limit_bytes / 100 * store->options.counter_reserve;
     /* Memory that nothing was written to is not there. */
-    if (store->ghost.sets != NULL && evicted > 0)
+    if (evicted > 0)
         totals->ghost_bytes = totals->index_buckets * sizeof(struct ghost_set);
 }
 

@@ -52,9 +52,8 @@ evictions_of(const struct slab_class *class)
 void
 policy_prefetch(const struct store *store, uint64_t hash)
 {
-    if (store->ghost.sets != NULL)
-        __builtin_prefetch(&store->ghost.sets[table_bucket(hash, table_count(&store->table))],
-            1);
+    __builtin_prefetch(
+        &store->ghost.sets[table_bucket(hash, table_count(&store->table))], 1);
 }
 
 /* Was the key evicted lately? If so, that is also a sign that the class needs more pages. */
@@ -65,7 +64,7 @@ was_ghost(struct store *store, uint64_t hash, unsigned id, bool is_counter)
     unsigned shift = step_shift(class);
     uint32_t bucket, age;
 
-    if (store->ghost.sets == NULL || evictions_of(class) == 0)
+    if (evictions_of(class) == 0)
         return false;
     bucket = table_bucket(hash, table_count(&store->table));
     if (!ghost_take(&store->ghost, bucket, hash, id, evictions_of(class) >> shift, &age))
@@ -99,9 +98,8 @@ policy_evicted(struct store *store, unsigned id, uint64_t hash, uint32_t age, ui
 
     atomic_fetch_add_explicit(&class->gone, 1, memory_order_relaxed);
     note_age(class, age, now);
-    if (store->ghost.sets != NULL)
-        ghost_add(&store->ghost, table_bucket(hash, table_count(&store->table)), hash, id,
-            evictions_of(class) >> step_shift(class));
+    ghost_add(&store->ghost, table_bucket(hash, table_count(&store->table)), hash, id,
+        evictions_of(class) >> step_shift(class));
 }
 
 /* ---- Coming -------------------------------------------------------------------------- */
@@ -215,8 +213,7 @@ fetch_ahead(struct store *store, const struct slab_class *class)
     if (!entry_bucket(store, entry, &bucket))
         return;
     __builtin_prefetch(&store->table.buckets[bucket], 1);
-    if (store->ghost.sets != NULL)
-        __builtin_prefetch(&store->ghost.sets[bucket], 1);
+    __builtin_prefetch(&store->ghost.sets[bucket], 1);
 }
 
 /* The oldest on probation that was not used; those that were go to the main segment. */

@@ -198,6 +198,36 @@ class ByTheManager(unittest.TestCase):
                 self.assertIn(word, manager.stderr())
                 self.assertEqual(manager.stats()["takeovers"], "0")
 
+    def test_a_file_that_does_not_fit_is_begun_anew(self):
+        """It is locked through the descriptor that is handed over."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "items")
+            with Manager("-m", "8", "-e", path) as manager, manager.talk() as talk:
+                store(talk, b"k", b"v")
+                manager.restart()
+                self.assertEqual(fetch(talk, b"k"), b"v")
+                manager.options += ["-f", "1.5"]
+                manager.restart()
+                self.assertIsNone(fetch(talk, b"k"))
+                store(talk, b"k", b"w")
+                manager.restart()
+                self.assertEqual(fetch(talk, b"k"), b"w")
+
+    def test_users_are_asked_for_again(self):
+        if os.geteuid() != 0:
+            srv.skip("needs root")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with Manager("-m", "8", "--listener", "unix:%s,users=0" % path) as manager:
+                talk = UnixTalk(path)
+                store(talk, b"k", b"v")
+                manager.restart()
+                self.assertEqual(fetch(talk, b"k"), b"v")
+                manager.options[-3] = manager.options[-3].replace("users=0", "users=1")
+                manager.restart()
+                talk.expect_close()
+                talk.close()
+
     def test_a_killed_server_leaves_nothing(self):
         with Manager("-m", "8") as manager, manager.talk() as talk:
             store(talk, b"k", b"v")
@@ -430,6 +460,72 @@ def is_running(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+class CalledOff(unittest.TestCase):
+    """The new server is slow to read its options: they come through a pipe with a name."""
+
+    def test_a_stop_stops_the_next_one_too(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "conf")
+            with open(path, "w") as file:
+                file.write("-m 32\n")
+            server = srv.Server("--config", path, "-o", "handover=process")
+            with server:
+                os.unlink(path)
+                os.mkfifo(path)
+                server.send_signal(signal.SIGUSR2)
+                slow = open(path, "w")  # returns when the new one has begun to read
+                server.stop()
+            slow.write("-m 32\n")
+            slow.close()
+            wait_for(lambda: "called off" in server.stderr())
+            with self.assertRaises(OSError):
+                srv.Talk(server.port).close()
+
+    def test_sockets_of_a_manager_need_the_manager(self):
+        manager = Manager("-o", "handover=process", handover=False)
+        try:
+            import socket
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", 0))
+                listener.listen()
+                manager._keep("larder.socket", [os.dup(listener.fileno())])
+                with self.assertRaisesRegex(srv.Failure, "by -o handover=manager only"):
+                    manager.start()
+        finally:
+            manager.kill()
+            manager.over = True
+            manager.thread.join()
+            manager.socket.close()
+            manager.forget()
+
+    def test_without_a_manager_nothing_is_given_to_it(self):
+        env = {"NOTIFY_SOCKET": ""}
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with srv.Server("-o", "handover=manager", "--listener", "unix:" + path,
+                            env=env) as server:
+                server.send_signal(signal.SIGUSR2)
+                wait_for(lambda: "no service manager" in server.stderr())
+                with server.connect() as talk:
+                    talk.ask(b"mn\r\n", b"MN\r\n")
+            self.assertFalse(os.path.exists(path))
+
+    def test_users_that_there_are_not_cost_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "conf")
+            with open(path, "w") as file:
+                file.write("-m 32\n")
+            with srv.Server("--config", path, "-o", "handover=process") as server, \
+                    server.connect() as talk:
+                store(talk, b"k", b"v")
+                with open(path, "w") as file:
+                    file.write("--listener unix:%s/s,users=nobody-of-that-name\n" % folder)
+                server.send_signal(signal.SIGUSR2)
+                wait_for(lambda: "failed to start; going on" in server.stderr())
+                self.assertIn("no such user", server.stderr())
+                self.assertEqual(fetch(talk, b"k"), b"v")
 
 
 class InTheBackground(unittest.TestCase):

@@ -208,7 +208,7 @@ class Strictly(unittest.TestCase):
         env = dict(os.environ, LARDER_SERVER_OPTIONS=" ".join(STRICT))
         for name in ("check_wire.py", "check_binary.py", "check_auth.py", "check_matrix.py",
                      "check_counts.py", "check_udp.py", "check_namespaces.py",
-                     "check_tls.py"):
+                     "check_restart.py", "check_tls.py"):
             path = os.path.join(HERE, name)
             if not os.path.exists(path):
                 continue

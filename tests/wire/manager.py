@@ -73,7 +73,7 @@ class Manager:
                 if "already in use" not in self.stderr():
                     raise
                 self.port = srv.free_port()  # somebody else was faster
-        return self
+        raise srv.Failure("no free port found: " + self.stderr())
 
     def __exit__(self, kind, value, trace):
         try:
@@ -100,6 +100,7 @@ class Manager:
 
     def start(self, wait=True):
         """Starts it with all that is kept, and waits until it says that it is ready."""
+        self._settle()
         self.ready.clear()
         with self.lock:
             self._drop_gone()
@@ -118,6 +119,18 @@ class Manager:
                 os._exit(127)
         if wait:
             self.wait_ready()
+
+    def _settle(self):
+        """Waits until all that was sent so far has been worked off."""
+        read, write = os.pipe()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                             array.array("i", [write]))], 0,
+                           self.env["NOTIFY_SOCKET"])
+        os.close(write)
+        if os.read(read, 1) != b"":
+            raise srv.Failure("somebody wrote into a barrier")
+        os.close(read)
 
     def _become(self, command, env, fds):
         null = os.open("/dev/null", os.O_RDONLY)
