@@ -53,7 +53,8 @@ STEPS = (
     (b"set f 0 0 1\r\n5\r\n", b"STORED\r\n", None),
     (b"flush_all\r\n", b"OK\r\n", None),
     (b"get f\r\n", b"END\r\n", "cmd_get get_misses get_flushed"),
-    (b"set q 0 0 1 noreply\r\n5\r\nversion\r\n", None, "cmd_set curr_items total_items"),
+    # What was flushed may be reclaimed meanwhile.
+    (b"set q 0 0 1 noreply\r\n5\r\nversion\r\n", None, "cmd_set total_items"),
     (b"verbosity 0\r\n", b"OK\r\n", ""),
     (b"unheard of\r\n", b"ERROR\r\n", ""),
 )
