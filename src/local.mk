@@ -82,6 +82,7 @@ libcmd_a_SOURCES = \
 	src/cmd/ahead.c src/cmd/ahead.h \
 	src/cmd/auth_hook.h \
 	src/cmd/binary.c \
+	src/cmd/budget.h \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
 	src/cmd/login.c \

@@ -115,7 +115,7 @@ const struct option_row option_rows[] = {
         "num", "worker threads"),
     INT('R', "max-reqs-per-event", requests_per_event, 1, INT_MAX,
         "Number of requests per event must be greater than 0", "num",
-        "commands of one client in a row while others wait"),
+        "commands of one client in a row while others wait; 8 keys count as one"),
     FLAG('C', "disable-cas", cas, false, "give out no CAS uniques"),
     INT('N', "napi-ids", napi_ids, 1, INT_MAX,
         "Maximum number of NAPI IDs must be greater than 0", "num",

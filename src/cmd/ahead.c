@@ -19,13 +19,14 @@
 #include "proto/text.h"
 
 /* As -R without an argument. */
-#define LINES_DEFAULT 20u
+#define COMMANDS_DEFAULT 20u
 
-/* Where rows go: between `used` and `max`. */
+/* Where rows go: between `used` and `max`, for commands within `budget`. */
 struct rows {
     struct ahead_table *table;
     const struct store *store;
     unsigned used, max;
+    struct budget budget; /* spent as the turn will spend it, or nearly */
 };
 
 void
@@ -34,7 +35,8 @@ ahead_init(struct ahead_table *table, unsigned requests_per_event)
     table->turn = 1;
     table->closed = true;
     table->used = 0;
-    table->lines = requests_per_event > 0 ? requests_per_event : LINES_DEFAULT;
+    table->budget =
+        budget_of(requests_per_event > 0 ? requests_per_event : COMMANDS_DEFAULT);
 }
 
 bool
@@ -73,6 +75,7 @@ look_keys(struct rows *rows, const char *at, const char *end)
         switch (text_next_key(&at, end, &key)) {
         case TEXT_KEY:
             add_row(rows, key.data, key, 0);
+            budget_spend(&rows->budget, BUDGET_KEY);
             break;
         case TEXT_KEY_NONE:
             return at;
@@ -91,6 +94,7 @@ look_get(struct rows *rows, const char *line, const char *keys, const char *end)
     const char *stop = text_word_end(keys, end);
     size_t len = (size_t)(stop - keys);
 
+    budget_spend(&rows->budget, rows->budget.single);
     if (stop == end || *stop != '\n')
         return look_keys(rows, keys, end);
     if (len > 0 && stop[-1] == '\r')
@@ -168,6 +172,7 @@ look_mg(struct rows *rows, const char *line, const char *end)
     const char *next = skip_line(stop, end);
     size_t len = (size_t)(stop - key);
 
+    budget_spend(&rows->budget, rows->budget.single);
     if (next == NULL)
         return NULL;
     if (*stop == '\n' && len > 0 && stop[-1] == '\r')
@@ -203,6 +208,7 @@ look_line(struct rows *rows, const char *line, const char *end)
         return look_get(rows, line, line + 5, end);
     if (len >= 4 && memcmp(line, "mg ", 3) == 0)
         return look_mg(rows, line, end);
+    budget_spend(&rows->budget, BUDGET_COMMAND);
     switch (*line) {
     case 'm': /* ms, md, ma, me; mn costs nothing */
         return look_meta(rows, line, end);
@@ -231,22 +237,24 @@ look_packet(struct rows *rows, const char *at, const char *end)
 
     if (key.len > 0)
         add_row(rows, key.data, key, 0);
+    budget_spend(&rows->budget, key.len > 0 && binary_is_get((uint8_t)at[1])
+            ? rows->budget.single
+            : BUDGET_COMMAND);
     return next > 0 && next < len ? at + next : NULL;
 }
 
 static const char *
 look_over(struct rows *rows, const char *at, const char *end, enum ahead_kind kind)
 {
-    unsigned lines = rows->table->lines;
-
     if (kind == AHEAD_PACKETS) {
-        while (at != NULL && lines-- > 0 && rows->used < rows->max)
+        while (at != NULL && !budget_is_spent(&rows->budget) && rows->used < rows->max)
             at = look_packet(rows, at, end);
         return at == NULL ? end : at;
     }
     if (kind == AHEAD_KEYS)
         at = look_keys(rows, at, end);
-    while (at != NULL && at < end && lines-- > 0 && rows->used < rows->max)
+    while (at != NULL && at < end && rows->used < rows->max &&
+           !budget_is_spent(&rows->budget))
         at = look_line(rows, at, end);
     return at == NULL ? end : at;
 }
@@ -257,7 +265,8 @@ ahead_look(struct ahead_table *table, const struct store *store,
 {
     unsigned room = AHEAD_GROUP - table->used;
     unsigned wanted = room < AHEAD_SESSION ? room : AHEAD_SESSION;
-    struct rows rows = { table, store, table->used, table->used + wanted };
+    struct rows rows = { table, store, table->used, table->used + wanted,
+        table->budget };
 
     look_over(&rows, data, data + len, kind);
     range->turn = table->turn;
@@ -276,9 +285,11 @@ ahead_looked(struct ahead_table *table, const struct store *store)
 
 const char *
 ahead_more(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind)
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind,
+    struct budget left)
 {
-    struct rows rows = { table, store, AHEAD_GROUP, AHEAD_GROUP + AHEAD_SESSION };
+    struct rows rows = { table, store, AHEAD_GROUP, AHEAD_GROUP + AHEAD_SESSION,
+        left };
     const char *stop = look_over(&rows, data, data + len, kind);
 
     for (unsigned i = AHEAD_GROUP; i < rows.used; i++)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "cmd/budget.h"
 #include "store/store.h"
 
 /* Keys looked ahead for all connections of a group, and for one of them. */
@@ -41,7 +42,7 @@ struct ahead_table {
     uint32_t turn;    /* counts groups, never 0 */
     bool closed;      /* looked() was called: the next look() begins a new group */
     unsigned used;    /* rows of the group */
-    unsigned lines;   /* commands to look ahead for one connection */
+    struct budget budget; /* of a turn: how far to look ahead for one connection */
     /* Those of the group, then those that took() makes for itself. */
     struct ahead_row rows[AHEAD_GROUP + AHEAD_SESSION];
 };
@@ -62,9 +63,10 @@ void ahead_look(struct ahead_table *table, const struct store *store,
 void ahead_looked(struct ahead_table *table, const struct store *store);
 
 /* The same two steps at once, for a connection whose rows are used up. Returns how far
- * it looked: there is no use in calling it again before that. */
+ * it looked: there is no use in calling it again before that. `left` is of the turn. */
 const char *ahead_more(struct ahead_table *table, const struct store *store,
-    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind);
+    struct ahead_range *range, const char *data, size_t len, enum ahead_kind kind,
+    struct budget left);
 
 /* The row that stands at `at`, or NULL. Rows before it are dropped. */
 static inline const struct ahead_row *

@@ -103,10 +103,14 @@ run_get(struct turn *turn, const struct packet *packet)
     }
     switch (retrieve_key(turn, key, hash, packet->verb)) {
     case GOT_IT:
+        budget_was_single(&turn->budget);
+        turn->at += packet->head_len;
+        return STEP_ON;
     case GOT_LARGE:
         turn->at += packet->head_len;
         return STEP_ON;
     case GOT_NOTHING:
+        budget_was_single(&turn->budget);
         return answer_no_value(turn, packet, key, OUTCOME_NOT_FOUND);
     case GOT_NO_PINS:
         counter_add(&lane->counters.response_obj_oom, 1);
@@ -301,15 +305,15 @@ binary_session_take(struct turn *turn)
 
     if (len < BINARY_HEADER)
         return STEP_READ;
-    if (turn->budget == 0)
+    if (budget_is_spent(&turn->budget))
         return STEP_AGAIN;
     if (outbox_room(turn->out) < BINARY_HIT_ROOM)
         return STEP_DRAIN;
     if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
         turn->ahead_stop = ahead_more(&lane->ahead, lane->store, &session->ahead,
-            turn->at, len, AHEAD_PACKETS);
+            turn->at, len, AHEAD_PACKETS, turn->budget);
     if (!binary_parse(turn->at, &packet))
         return STEP_CLOSE;
-    turn->budget--;
+    budget_spend(&turn->budget, BUDGET_COMMAND);
     return take_packet(turn, &packet);
 }

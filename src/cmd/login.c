@@ -131,13 +131,13 @@ login_line(struct turn *turn)
 
     if (lf == NULL)
         return len <= TEXT_LINE_MAX ? STEP_READ : STEP_CLOSE;
-    if (turn->budget == 0)
+    if (budget_is_spent(&turn->budget))
         return STEP_AGAIN;
     if (outbox_room(turn->out) < TEXT_LINE_ROOM)
         return STEP_DRAIN;
     if ((size_t)(lf - turn->at) < LINE_MIN)
         return STEP_CLOSE;
-    turn->budget--;
+    budget_spend(&turn->budget, BUDGET_COMMAND);
     text_parse(turn->at, (size_t)(lf + 1 - turn->at), &command);
     turn->at = lf + 1;
     /* A set is taken for a login as soon as it has a length; the rest may be anything. */

@@ -331,6 +331,14 @@ meta_get(struct turn *turn, const struct meta_command *meta, struct slice key,
     return step;
 }
 
+/* Did it cost what a key costs? Not if it may have created an item, nor with a large
+ * value. */
+static bool
+is_single(const struct get *get)
+{
+    return !meta_has(get->meta, 'N') && get->turn->session->state == STATE_LINE;
+}
+
 enum step
 meta_one(struct turn *turn, const struct ahead_row *row)
 {
@@ -349,11 +357,11 @@ meta_one(struct turn *turn, const struct ahead_row *row)
     error = meta_parse_get(
         get.find.key.data + get.find.key.len, end, &get.find.key, &meta);
     if (error != OUTCOME_NONE) {
-        turn->budget--;
+        budget_spend(&turn->budget, BUDGET_COMMAND);
         return get_failed(&get, error);
     }
     if (turn->session->denied != 0 && rights_deny_get(turn->session->denied, &meta)) {
-        turn->budget--;
+        budget_spend(&turn->budget, BUDGET_COMMAND);
         return get_failed(&get, OUTCOME_NOT_ALLOWED);
     }
     if (meta_has(&meta, 'b'))
@@ -361,7 +369,8 @@ meta_one(struct turn *turn, const struct ahead_row *row)
     step = run_get(&get);
     if (step == STEP_ON) {
         counter_add(&turn->lane->counters.cmd_meta, 1);
-        turn->budget--;
+        budget_spend(&turn->budget, is_single(&get) ? turn->budget.single
+                                                    : BUDGET_COMMAND);
     }
     return step;
 }

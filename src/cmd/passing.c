@@ -2,7 +2,7 @@
 /*
  * passing.c - a session as a few bytes, for another process to go on with.
  *
- *   version state flags failures verb reply keys opcode | left | opaque
+ *   version state flags failures verb reply 0 opcode | left | opaque
  *   1 byte each                                           4      4
  *
  * A session that owns something - a value on its way in or out, a stream, a password - can't
@@ -35,7 +35,7 @@
 
 _Static_assert(BYTES <= SERVICE_STATE_MAX, "a session fits");
 
-enum field { AT_VERSION, AT_STATE, AT_FLAGS, AT_FAILURES, AT_VERB, AT_REPLY, AT_KEYS,
+enum field { AT_VERSION, AT_STATE, AT_FLAGS, AT_FAILURES, AT_VERB, AT_REPLY, AT_ZERO,
     AT_OPCODE };
 
 static bool
@@ -84,7 +84,7 @@ passing_pack(const void *p, char *bytes)
     bytes[AT_FAILURES] = (char)session->failures;
     bytes[AT_VERB] = (char)session->verb;
     bytes[AT_REPLY] = (char)session->reply;
-    bytes[AT_KEYS] = (char)session->keys;
+    bytes[AT_ZERO] = 0;
     bytes[AT_OPCODE] = (char)session->opcode;
     memcpy(bytes + LEFT_AT, &session->left, sizeof session->left);
     memcpy(bytes + OPAQUE_AT, &session->opaque, sizeof session->opaque);
@@ -156,7 +156,6 @@ passing_unpack(void *lane, const struct peer *peer, const char *bytes, size_t le
     session->failures = (uint8_t)bytes[AT_FAILURES];
     session->verb = (uint8_t)bytes[AT_VERB];
     session->reply = (uint8_t)bytes[AT_REPLY];
-    session->keys = (uint8_t)bytes[AT_KEYS];
     session->opcode = (uint8_t)bytes[AT_OPCODE];
     memcpy(&session->left, bytes + LEFT_AT, sizeof session->left);
     memcpy(&session->opaque, bytes + OPAQUE_AT, sizeof session->opaque);

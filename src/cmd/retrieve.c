@@ -22,8 +22,6 @@
 #include "proto/text.h"
 #include "proto/text_reply.h"
 
-/* So many keys of one line count as one command of the budget. */
-#define KEYS_PER_COMMAND 8u
 /* Copies that fail before the item's stripe is locked. */
 #define TRIES_UNLOCKED 2u
 /* Values that change between lookup and pin are looked up again so often. */
@@ -156,7 +154,8 @@ end_line(struct turn *turn, enum outcome_code code)
 {
     text_put_line(turn->out, code);
     turn->session->state = STATE_LINE;
-    turn->budget--;
+    budget_spend(&turn->budget,
+        code == OUTCOME_END ? turn->budget.single : BUDGET_COMMAND);
     return STEP_ON;
 }
 
@@ -231,7 +230,6 @@ retrieve_begin(struct turn *turn, const struct command *command, const char *nex
     session->exptime = execute_exptime(turn->lane, command->exptime);
     session->any_key = false;
     session->open_line = next == NULL;
-    session->keys = 0;
     return STEP_ON;
 }
 
@@ -239,13 +237,8 @@ retrieve_begin(struct turn *turn, const struct command *command, const char *nex
 static void
 count_key(struct turn *turn)
 {
-    struct session *session = turn->session;
-
-    session->any_key = true;
-    if (++session->keys < KEYS_PER_COMMAND)
-        return;
-    session->keys = 0;
-    turn->budget--;
+    turn->session->any_key = true;
+    budget_spend(&turn->budget, BUDGET_KEY);
 }
 
 static void
@@ -256,7 +249,7 @@ look_further(struct turn *turn)
     if (session->ahead.first < session->ahead.end || turn->at < turn->ahead_stop)
         return;
     turn->ahead_stop = ahead_more(&turn->lane->ahead, turn->lane->store, &session->ahead,
-        turn->at, (size_t)(turn->end - turn->at), AHEAD_KEYS);
+        turn->at, (size_t)(turn->end - turn->at), AHEAD_KEYS, turn->budget);
 }
 
 /* The next key and its hash, from the look-ahead if that got so far. */
@@ -296,7 +289,7 @@ retrieve_keys(struct turn *turn)
         struct slice key;
         uint64_t hash = 0;
 
-        if (turn->budget == 0)
+        if (budget_is_spent(&turn->budget))
             return STEP_AGAIN;
         if (outbox_room(turn->out) < TEXT_LINE_ROOM)
             return STEP_DRAIN;

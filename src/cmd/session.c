@@ -407,18 +407,19 @@ take_line(struct turn *turn)
     struct ahead_table *ahead = &turn->lane->ahead;
     const struct ahead_row *row;
     struct command command;
+    enum step step;
     const char *lf;
     size_t len = (size_t)(turn->end - turn->at);
 
     if (len == 0)
         return STEP_READ;
-    if (turn->budget == 0)
+    if (budget_is_spent(&turn->budget))
         return STEP_AGAIN;
     if (outbox_room(turn->out) < REPLY_ROOM)
         return STEP_DRAIN;
     if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
         turn->ahead_stop = ahead_more(ahead, turn->lane->store, &session->ahead, turn->at,
-            len, AHEAD_LINES);
+            len, AHEAD_LINES, turn->budget);
     row = ahead_find(ahead, &session->ahead, turn->at);
     if (row != NULL && row->line_len > 0)
         return *row->at == 'm' ? meta_one(turn, row) : retrieve_one(turn, row);
@@ -426,8 +427,10 @@ take_line(struct turn *turn)
     if (lf == NULL)
         return wait_for_line(turn);
     text_parse(turn->at, (size_t)(lf + 1 - turn->at), &command);
-    turn->budget--;
-    return run_command(turn, &command, lf + 1);
+    step = run_command(turn, &command, lf + 1);
+    budget_spend(&turn->budget, session->state == STATE_KEYS ? turn->budget.single
+                                                             : BUDGET_COMMAND);
+    return step;
 }
 
 /* Drops input up to the line's end. */
@@ -632,7 +635,7 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         .at = data,
         .end = data + len,
         .out = out,
-        .budget = budget,
+        .budget = budget_of(budget),
         .ahead_stop = data,
     };
     bool measuring = lane->measuring;

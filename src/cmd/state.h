@@ -12,6 +12,7 @@
 #include "base/service.h"
 #include "base/stream.h"
 #include "cmd/ahead.h"
+#include "cmd/budget.h"
 #include "cmd/lane.h"
 #include "proto/binary.h"
 #include "proto/command.h"
@@ -52,7 +53,6 @@ struct session {
     uint8_t state;    /* enum state */
     uint8_t verb;     /* enum verb of the retrieval line we are in */
     uint8_t reply;    /* enum outcome_code to be sent after dropping; NONE: nothing */
-    uint8_t keys;     /* keys of this line so far, in counts of KEYS_PER_COMMAND */
     bool greeted;     /* the first byte has been seen */
     bool any_key;     /* STATE_KEYS: the line has had a key */
     bool open_line;   /* STATE_KEYS, STATE_DROP: the line's LF had not arrived */
@@ -79,7 +79,7 @@ struct turn {
     const char *at;         /* the next byte of it */
     const char *end;
     struct outbox *out;
-    unsigned budget;        /* commands still allowed */
+    struct budget budget;   /* what is still allowed */
     const char *ahead_stop; /* no use in looking ahead again before this */
 };
 

@@ -70,6 +70,13 @@ bool binary_parse(const char *header, struct packet *packet_out);
 
 /* Does this opcode keep silent about success (a retrieval: about a miss)? */
 bool binary_is_quiet(uint8_t opcode);
+/* Is it one of the gets, which don't touch? In a loop that looks at every packet. */
+static inline bool
+binary_is_get(uint8_t opcode)
+{
+    return opcode == 0x00 || opcode == 0x09 || opcode == 0x0c || opcode == 0x0d;
+}
+
 /* Does a hit of this opcode repeat the key? */
 bool binary_repeats_key(uint8_t opcode);
 

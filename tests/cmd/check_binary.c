@@ -343,6 +343,26 @@ START_TEST(a_small_budget_answers_alike)
 }
 END_TEST
 
+/* 160 lookups make a turn of 20 commands; a noop is one. */
+START_TEST(eight_lookups_count_as_one_command)
+{
+    static const uint8_t lookups[] = { 0x00, 0x09, 0x0c, 0x0d };
+    struct script script = { NULL, 0 };
+
+    setup();
+    talk.budget = (unsigned)_i;
+    for (unsigned i = 0; i < 152; i++)
+        add(&script, ASK(lookups[i % 4], .key = i % 3 == 0 ? "rye" : "oat"));
+    add(&script, ASK(0x0a, .key = NULL));
+    say(ASK(0x01, .key = "rye", EXTRAS("\0\0\0\0\0\0\0\0"), VALUE("grain")));
+    talk.turns = 0;
+    talk_say(&talk, script.bytes, script.len);
+    ck_assert_uint_eq(talk.turns, _i == 1 ? 153 : 20 / talk.budget);
+    free(script.bytes);
+    teardown();
+}
+END_TEST
+
 static const size_t ROOMS[] = { 1, 100, 277, 300, 600, 1000, 5000, 9000 };
 
 START_TEST(little_room_answers_alike)
@@ -350,6 +370,7 @@ START_TEST(little_room_answers_alike)
     prepare();
     setup();
     talk.room = ROOMS[_i];
+    talk.budget = 1000; /* only room ends a turn */
     same_as_at_once(0);
     ck_assert_uint_gt(talk.drains, 0);
     teardown();
@@ -884,6 +905,8 @@ main(void)
     tcase_add_loop_test(packets, packets_in_pieces_are_answered_alike, 0,
         (int)(sizeof CHUNKS / sizeof CHUNKS[0]));
     tcase_add_loop_test(packets, a_small_budget_answers_alike, 1, 4);
+    tcase_add_loop_test(packets, eight_lookups_count_as_one_command, 1, 3);
+    tcase_add_loop_test(packets, eight_lookups_count_as_one_command, 20, 21);
     tcase_add_loop_test(packets, little_room_answers_alike, 0,
         (int)(sizeof ROOMS / sizeof ROOMS[0]));
     suite_add_tcase(suite, packets);

@@ -7,6 +7,7 @@
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -763,6 +764,52 @@ START_TEST(many_large_values_go_out_in_order)
 }
 END_TEST
 
+/* So many turns a client needs for `n` times `line`, said at once. */
+static unsigned
+turns_for(unsigned budget, const char *line, unsigned n)
+{
+    size_t len = strlen(line);
+    char *lines = malloc(n * len);
+
+    for (unsigned i = 0; i < n; i++)
+        memcpy(lines + i * len, line, len);
+    talk.budget = budget;
+    talk.turns = 0;
+    talk_say(&talk, lines, n * len);
+    talk_forget(&talk);
+    free(lines);
+    return talk.turns;
+}
+
+/* The grant of a turn is 20 commands: 160 keys, or 20 of what is no lookup. */
+START_TEST(eight_lookups_count_as_one_command)
+{
+    static const char *const lookups[] = { "get pear\r\n", "gets pear\r\n", "get no\n",
+        "mg pear v k O1\r\n", "mg no v q\r\n", "mg pear T60 v\r\n" };
+    static const char *const others[] = { "set pear 0 0 1\r\np\r\n", "delete pear\r\n",
+        "ms pear 1 q\r\np\r\n", "mg pear v N30\r\n", "mg pear v v\r\n", "nothing\r\n" };
+
+    talk.no_look = _i != 0; /* then each turn looks for itself */
+    talk_say_text(&talk, "set pear 0 0 1\r\np\r\n");
+    for (unsigned i = 0; i < sizeof lookups / sizeof *lookups; i++) {
+        ck_assert_uint_eq(turns_for(20, lookups[i], 100), 1);
+        ck_assert_uint_eq(turns_for(20, lookups[i], 160), 1);
+        ck_assert_uint_eq(turns_for(20, lookups[i], 161), 2);
+        ck_assert_uint_eq(turns_for(2, lookups[i], 33), 3);
+        ck_assert_uint_eq(turns_for(1, lookups[i], 30), 30);
+    }
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_uint_eq(turns_for(20, others[i], 20), 1);
+        ck_assert_uint_eq(turns_for(20, others[i], 100), 5);
+        ck_assert_uint_eq(turns_for(1, others[i], 30), 30);
+    }
+    /* A line of three keys costs them, its beginning and its end. */
+    ck_assert_uint_eq(turns_for(20, "get pear no pear\r\n", 32), 1);
+    ck_assert_uint_eq(turns_for(20, "get pear no pear\r\n", 33), 2);
+    ck_assert_uint_eq(turns_for(UINT_MAX, lookups[0], 1000), 1);
+}
+END_TEST
+
 /* The connection goes while a value is half sent: nothing stays pinned. */
 START_TEST(a_half_sent_value_is_let_go)
 {
@@ -1149,6 +1196,7 @@ large_values(void)
     tcase_add_test(tc, a_value_over_the_limit_is_swallowed);
     tcase_add_test(tc, many_large_values_go_out_in_order);
     tcase_add_test(tc, a_half_sent_value_is_let_go);
+    tcase_add_loop_test(tc, eight_lookups_count_as_one_command, 0, 2);
     tcase_add_test(tc, no_memory_is_an_error_and_removes_only_by_set);
     tcase_add_test(tc, stalled_clients_are_given_up_when_it_is_crowded);
     return tc;

@@ -143,6 +143,7 @@ START_TEST(an_opcode_enforces_its_rule_and_no_other)
                 ck_assert_int_eq(packet.verb, rule->verb);
                 ck_assert_int_eq(packet.quiet, rule->quiet);
                 ck_assert_int_eq(binary_is_quiet((uint8_t)opcode), rule->quiet);
+                ck_assert_int_eq(binary_is_get((uint8_t)opcode), rule->verb == VERB_GET);
                 ck_assert_int_eq(packet.error, keeps(rule, extras, keys[k], value)
                         ? OUTCOME_NONE
                         : OUTCOME_BAD_ARGUMENTS);
