@@ -174,17 +174,18 @@ struct table_spot
 lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
     struct lock **stripe_out)
 {
-    struct item *item;
+    const struct table_spot nowhere = { .item = NULL };
+    const struct item *item;
     uint32_t key_len;
     uint64_t hash;
 
     ref = owner_of(store, ref);
     if (ref == 0)
-        return (struct table_spot){ .item = NULL };
+        return nowhere;
     item = item_at(store, ref);
     key_len = INFO_KEY_LEN(item_info(item));
     if (key_len == 0)
-        return (struct table_spot){ .item = NULL };
+        return nowhere;
     racy_read(thread->key, item->data, key_len);
     hash = hash_bytes(&store->hash_key, thread->key, key_len);
     policy_prefetch(store, hash);
