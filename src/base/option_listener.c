@@ -65,7 +65,7 @@ find_space(struct options *options, const char *name)
         i++;
     if (i == options->nspaces && i < OPTION_SPACES_MAX) {
         options->spaces[i] = (struct option_space){ .memory = 0 };
-        strcpy(options->spaces[i].name, name);
+        snprintf(options->spaces[i].name, sizeof options->spaces[i].name, "%s", name);
         options->nspaces++;
     }
     return i;
@@ -324,7 +324,7 @@ option_set_listener(struct options *options, const struct option_row *row,
         return refuse("longer than %u bytes", OPTION_LISTENER_MAX);
     if (options->nlisteners == OPTION_LISTENERS_MAX)
         return refuse("more than %u of them: \"%s\"", OPTION_LISTENERS_MAX, text);
-    strcpy(copy, text);
+    memcpy(copy, text, strlen(text) + 1);
     reading.listener.address = strsep(&rest, ",");
     int status = check_address(options, &reading.listener);
     while (status == OPTIONS_GO_ON && (word = strsep(&rest, ",")) != NULL)

@@ -126,7 +126,7 @@ wait_for_other(const struct who *before, struct who *after, uint64_t *longest_us
     char *why)
 {
     const struct timespec pause = { .tv_nsec = ASK_PAUSE_NS };
-    uint64_t began = clock_micros(), asked = began, answered = began;
+    uint64_t began = clock_micros(), asked = began, answered;
     struct report report;
     enum ctl_status status = CTL_OK;
 

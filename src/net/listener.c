@@ -310,6 +310,7 @@ claim_unix(const struct listeners *listeners, const char *path,
     struct sockaddr_un unix_name = { .sun_family = AF_UNIX };
     struct parcel_name name = { .len = sizeof unix_name };
 
+    assert(path != NULL);
     if (strlen(path) >= sizeof unix_name.sun_path)
         return -1;
     memcpy(unix_name.sun_path, path, strlen(path));
