@@ -46,6 +46,7 @@ libstore_a_SOURCES = \
 	src/store/estimate.c src/store/estimate.h \
 	src/store/evict.c \
 	src/store/flush.c \
+	src/store/gather.c src/store/gather.h \
 	src/store/ghost.c src/store/ghost.h \
 	src/store/header.c src/store/header.h \
 	src/store/inspect.c \

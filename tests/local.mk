@@ -261,6 +261,7 @@ STORE_TESTS = tests/store/check_arith tests/store/check_chain tests/store/check_
 	tests/store/check_flush tests/store/check_growth tests/store/check_leave \
 	tests/store/check_meta \
 	tests/store/check_model \
+	tests/store/check_gather \
 	tests/store/check_policy tests/store/check_slab tests/store/check_sweep \
 	tests/store/check_table tests/store/check_threads tests/store/check_walk
 check_PROGRAMS += $(STORE_TESTS)
@@ -284,6 +285,9 @@ tests_store_check_growth_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_policy_SOURCES = tests/store/check_policy.c tests/store/store_kit.h
 tests_store_check_policy_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_policy_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
+tests_store_check_gather_SOURCES = tests/store/check_gather.c tests/store/store_kit.h
+tests_store_check_gather_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_store_check_gather_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 tests_store_check_slab_SOURCES = tests/store/check_slab.c tests/store/store_kit.h
 tests_store_check_slab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_store_check_slab_LDADD = $(LIBS_STORE) $(CHECK_LIBS)

@@ -46,6 +46,7 @@ options_init(struct options *options)
         .slab_automove_freeratio = 0.010,
         .hash_algorithm = "siphash13",
         .lru_crawler = true,
+        .huge_pages = true,
         .lru_crawler_sleep = 100,
         .lru_maintainer = true,
         .hot_lru_pct = 20,

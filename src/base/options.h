@@ -133,6 +133,7 @@ struct options {
     uint32_t watcher_logbuf_size, worker_logbuf_size; /* bytes */
     uint32_t read_buf_mem_limit; /* bytes */
     bool track_sizes;
+    bool huge_pages;
     uint32_t latency_sample; /* time one turn in so many; 0: none */
     uint32_t hotkeys_sample; /* look for hot keys in one turn in so many; 0: in none */
     enum sandbox_mode sandbox;

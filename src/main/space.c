@@ -112,6 +112,7 @@ make_store(struct space *space, uint32_t chunk_max)
         .hash_fixed = !options->hash_expand,
         .evict = options->evict,
         .preallocate = options->large_pages,
+        .huge_pages = options->huge_pages,
         .slab_reassign = options->slab_reassign,
         .lru = options->evict_lru,
         .object_bias = (unsigned)options->object_bias,

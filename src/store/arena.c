@@ -60,17 +60,40 @@ memory_file(uint64_t bytes)
     return -1;
 }
 
+/* Addresses for `bytes` that begin where a huge page may. NULL with errno set. */
+static char *
+reserve_aligned(uint64_t bytes)
+{
+    char *at = mmap(NULL, bytes + GATHER_BYTES, PROT_NONE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t before;
+
+    if (at == MAP_FAILED)
+        return NULL;
+    before = -(uint64_t)(uintptr_t)at & (GATHER_BYTES - 1);
+    if (before > 0)
+        munmap(at, before);
+    at += before;
+    munmap(at + bytes, GATHER_BYTES - before);
+    return at;
+}
+
 /* Maps the file of the arena, or anonymous memory if it has none. */
 static int
 map_range(struct arena *arena, const char **why_out)
 {
-    int flags = MAP_NORESERVE |
+    int flags = MAP_NORESERVE | MAP_FIXED |
         (arena->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
-    void *at = mmap(NULL, arena->bytes, PROT_READ | PROT_WRITE, flags, arena->fd, 0);
+    char *at = reserve_aligned(arena->bytes);
 
-    if (at == MAP_FAILED) {
-        *why_out = "cannot reserve address space for the cache";
+    *why_out = "cannot reserve address space for the cache";
+    if (at == NULL)
         return -errno;
+    if (mmap(at, arena->bytes, PROT_READ | PROT_WRITE, flags, arena->fd, 0) == MAP_FAILED) {
+        int error = errno;
+
+        munmap(at, arena->bytes);
+        return -error;
     }
     arena->base = at;
     return 0;
@@ -193,6 +216,7 @@ arena_init(struct arena *arena, const struct arena_sizes *sizes, bool huge,
 void
 arena_fini(struct arena *arena)
 {
+    gather_fini(&arena->gather);
     if (arena->base != NULL)
         munmap(arena->base, arena->bytes);
     if (arena->fd >= 0)
@@ -218,6 +242,7 @@ arena_release_page(struct arena *arena, uint64_t page)
             (off_t)(at - arena->base), PAGE_BYTES);
     else
         madvise(at, PAGE_BYTES, MADV_DONTNEED);
+    gather_forget(&arena->gather, (uint64_t)(at - arena->base));
 }
 
 int

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/gather.h"
 #include "store/item.h"
 
 #define PAGE_SIZE_BITS 16
@@ -38,6 +39,7 @@ struct arena {
     uint64_t bytes; /* of the whole mapping */
     int fd;         /* of the file; -1: anonymous memory */
     bool huge;
+    struct gather gather;     /* all zero: see gather_init() */
     struct arena_sizes sizes; /* as asked for */
 };
 

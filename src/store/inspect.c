@@ -130,6 +130,7 @@ store_totals(struct store *store, struct store_totals *totals)
         .upload_bytes = get(&store->upload_bytes),
         .pinned_bytes = get(&store->pinned_bytes),
         .flushed_before = store->flushed_at,
+        .huge_page_bytes = gather_bytes(&store->arena.gather),
     };
     sum_gauges(store, 0, &totals->items, &totals->bytes);
     sum_threads(store, totals);

@@ -135,6 +135,8 @@ store_fit_out(struct store *store, unsigned power, const uint32_t *slab_sizes)
         arena->sizes.overflow / sizeof(struct bucket));
     store->ghost.sets = (struct ghost_set *)(void *)arena->ghosts;
     init_slab(store, slab_sizes);
+    if (options->huge_pages)
+        gather_init(&arena->gather, arena->base, arena->bytes);
 }
 
 static struct store *

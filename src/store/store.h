@@ -62,6 +62,7 @@ struct store_options {
     unsigned counter_reserve; /* per cent of memory that live counters may take for sure */
     bool evict;              /* false: STORE_NO_MEMORY in place of evicting (-M) */
     bool preallocate;        /* commit all memory now, on huge pages (-L) */
+    bool huge_pages;         /* gather memory into huge pages where the system can */
     bool slab_reassign;      /* pages may move between classes */
     bool no_cas;             /* items are accounted for without their CAS unique (-C) */
     bool fast_hash;          /* XXH3 in place of SipHash-1-3, where it was built in */
@@ -429,12 +430,14 @@ struct slice store_flush_prefix_text(const struct store *store, unsigned i,
 
 /*
  * A slice of background work: reclaims expired and flushed items, grows the index, gives
- * pages back after the limit was lowered, moves pages between classes. At most about
+ * pages back after the limit was lowered, moves pages between classes, gathers memory into huge
+ * pages. At most about
  * `budget_us` microseconds. Tells how soon it should be called again. One thread at a time.
  */
 enum store_upkeep {
     STORE_IDLE,     /* a second hence will do */
-    STORE_EVICTING, /* in some ten milliseconds: pages may have to follow demand */
+    STORE_EVICTING, /* in some ten milliseconds: pages may have to follow demand, or memory is
+                     * taken fast and the next huge page should be there before it is used */
     STORE_BEHIND,   /* at once: work waits */
 };
 enum store_upkeep store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
@@ -474,6 +477,7 @@ struct store_totals {
     double hit_ratios[4]; /* with half, the present, twice and four times the memory */
     uint64_t ghost_hits;                 /* keys that came back soon after their eviction */
     uint64_t ghost_bytes, probation_bytes; /* memory of the ghosts and of the rings */
+    uint64_t huge_page_bytes;            /* of all of this, on huge pages for certain */
     uint64_t counter_bytes, counter_limit; /* of counters that expire, and their reserve */
     uint64_t flushed_before;             /* second of the last flush, 0: none */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sweep.c - work in the background: expired items, the index, the memory limit.
+ * sweep.c - work in the background: expired items, the index, the memory limit, huge pages.
  *
  * Each page knows a second before which none of its items expires (page.expires), so the
  * sweep passes over pages that have nothing to give and costs next to nothing until
@@ -138,12 +138,36 @@ catch_up_index(struct store *store, uint64_t deadline)
     return false;
 }
 
+/* The index and the ghosts are used all over up to their end, so half of a block will soon be
+ * all of it; pages are taken one after the other. True: look again soon. */
+static bool
+gather(struct store *store)
+{
+    struct arena *arena = &store->arena;
+    uint64_t buckets = (uint64_t)(arena->buckets - arena->base);
+    uint64_t ghosts = (uint64_t)(arena->ghosts - arena->base);
+    uint64_t pages = (uint64_t)(arena->pages - arena->base);
+    uint64_t nbuckets = table_count(&store->table);
+    uint64_t high = atomic_load_explicit(&store->slab.page_high, memory_order_relaxed);
+    uint64_t high_max = limit_bytes(store) >> PAGE_SIZE_BITS;
+    const struct gather_part parts[] = {
+        { buckets, buckets + nbuckets * sizeof(struct bucket),
+            buckets + arena->sizes.buckets, GATHER_PAGES / 2 },
+        { ghosts, ghosts + nbuckets * sizeof(struct ghost_set), ghosts, GATHER_PAGES / 2 },
+        { pages, pages + (high << PAGE_SIZE_BITS),
+            pages + ((high > high_max ? high : high_max) << PAGE_SIZE_BITS), GATHER_PAGES },
+    };
+
+    return gather_step(&arena->gather, parts, sizeof parts / sizeof parts[0],
+        clock_micros());
+}
+
 enum store_upkeep
 store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     uint32_t budget_us)
 {
     uint64_t deadline = clock_micros() + budget_us;
-    bool more;
+    bool more, soon;
 
     atomic_store_explicit(&store->second, now, memory_order_relaxed);
     flush_if_due(store, now);
@@ -152,9 +176,11 @@ store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     more = sweep(store, thread, now, deadline) || more;
     counters_check(store);
     estimate_fade(store->estimate, asked_in_all(store));
-    if (balance_pages(store, thread, now) && !more)
-        return STORE_EVICTING;
-    return more ? STORE_BEHIND : STORE_IDLE;
+    soon = balance_pages(store, thread, now);
+    soon = gather(store) || soon;
+    if (more)
+        return STORE_BEHIND;
+    return soon ? STORE_EVICTING : STORE_IDLE;
 }
 
 void

@@ -60,7 +60,7 @@ START_TEST(general_statistics_have_memcacheds_names_in_its_order)
     ck_assert_int_eq(strncmp(names, GENERAL, sizeof GENERAL - 1), 0);
     ck_assert_str_eq(
         names + sizeof GENERAL - 1, "partial_kicks ghost_hits ghost_bytes "
-        "probation_bytes counter_bytes counter_limit takeovers upload_bytes pinned_bytes ");
+        "huge_page_bytes probation_bytes counter_bytes counter_limit takeovers upload_bytes pinned_bytes ");
     ck_assert_str_eq(fixture.reply + fixture.reply_len - 5, "END\r\n");
     free(names);
     fixture_close(&fixture);
@@ -314,7 +314,7 @@ static const char SETTINGS[] =
     "inline_ascii_response drop_privileges " TLS_SETTINGS "num_napi_ids memory_file "
     "client_flags_size partial_timeout latency_sample hotkeys_sample sandbox "
     "sandbox_layers udp_amplification eviction object_bias counter_reserve memory_total "
-    "handover ";
+    "handover huge_pages ";
 
 START_TEST(settings_have_memcacheds_names_in_its_order)
 {

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/gather.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Linux 6.1; headers may be older than the kernel. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Between two blocks in use: each may keep a worker waiting for a few milliseconds. */
+#define PAUSE_US UINT64_C(250000)
+/* After a refusal that may not last: pages that are being read or written by the system, or
+ * no huge page to be had. */
+#define PAUSE_REFUSED_US UINT64_C(10000000)
+/* Blocks looked at in one step. */
+#define LOOKS 32u
+
+/* What an operator says of huge pages in general. Those of files of memory have a setting of
+ * their own, "never" unless changed, which nobody has chosen. */
+#define SETTING "/sys/kernel/mm/transparent_hugepage/enabled"
+
+static bool
+is_forbidden(void)
+{
+    char text[128] = "";
+    FILE *file = fopen(SETTING, "re");
+    bool read;
+
+    if (file == NULL)
+        return true;
+    read = fgets(text, sizeof text, file) != NULL;
+    fclose(file);
+    return !read || strstr(text, "[never]") != NULL;
+}
+
+void
+gather_init(struct gather *gather, char *base, uint64_t bytes)
+{
+    *gather = (struct gather){ .blocks = bytes >> GATHER_BITS };
+    if (gather->blocks == 0 || is_forbidden())
+        return;
+    gather->done = calloc((gather->blocks + 63) / 64, sizeof *gather->done);
+    if (gather->done != NULL)
+        gather->base = base;
+}
+
+void
+gather_fini(struct gather *gather)
+{
+    free(gather->done);
+    gather->done = NULL;
+    gather->base = NULL;
+}
+
+static bool
+is_done(const struct gather *gather, uint64_t block)
+{
+    return (atomic_load_explicit(&gather->done[block / 64], memory_order_relaxed) >>
+               block % 64 & 1) != 0;
+}
+
+static void
+set_done(struct gather *gather, uint64_t block)
+{
+    uint64_t bit = UINT64_C(1) << block % 64;
+
+    if ((atomic_fetch_or_explicit(&gather->done[block / 64], bit, memory_order_relaxed) &
+            bit) == 0)
+        atomic_fetch_add_explicit(&gather->done_count, 1, memory_order_relaxed);
+}
+
+void
+gather_forget(struct gather *gather, uint64_t distance)
+{
+    uint64_t block = distance >> GATHER_BITS, bit = UINT64_C(1) << block % 64;
+
+    if (gather->done == NULL || block >= gather->blocks)
+        return;
+    if ((atomic_fetch_and_explicit(&gather->done[block / 64], ~bit, memory_order_relaxed) &
+            bit) != 0)
+        atomic_fetch_sub_explicit(&gather->done_count, 1, memory_order_relaxed);
+}
+
+uint64_t
+gather_bytes(const struct gather *gather)
+{
+    return atomic_load_explicit(&gather->done_count, memory_order_relaxed) << GATHER_BITS;
+}
+
+/* Small pages of the block that are there. */
+static unsigned
+pages_there(const struct gather *gather, uint64_t block)
+{
+    unsigned char there[GATHER_PAGES];
+    unsigned n = 0;
+
+    if (mincore(gather->base + (block << GATHER_BITS), GATHER_BYTES, there) != 0)
+        return 0;
+    for (unsigned i = 0; i < GATHER_PAGES; i++)
+        n += there[i] & 1u;
+    return n;
+}
+
+static void
+collapse(struct gather *gather, uint64_t block, uint64_t now_us)
+{
+    char *at = gather->base + (block << GATHER_BITS);
+
+    if (madvise(at, GATHER_BYTES, MADV_COLLAPSE) == 0) {
+        set_done(gather, block);
+        return;
+    }
+    gather->not_before_us = now_us + PAUSE_REFUSED_US;
+    if (errno == EINVAL) /* an older kernel, or a file on a disk: not now and not later */
+        gather->base = NULL;
+}
+
+/* The block in front of where use of the part ends, once the one behind is half full. */
+static bool
+get_ready(struct gather *gather, const struct gather_part *part, uint64_t now_us)
+{
+    uint64_t block = (part->used >> GATHER_BITS) + 1;
+
+    if (part->used < part->from + GATHER_BYTES ||
+        part->used % GATHER_BYTES < GATHER_BYTES / 2 ||
+        (block + 1) << GATHER_BITS > part->end || block >= gather->blocks ||
+        is_done(gather, block) || now_us < gather->not_before_us)
+        return false;
+    /* What has no page at all is not collapsed. Nothing changes should it be in use by now. */
+    __atomic_fetch_or(gather->base + (block << GATHER_BITS), 0, __ATOMIC_RELAXED);
+    collapse(gather, block, now_us);
+    return is_done(gather, block);
+}
+
+/* Is the block within the part's use, and full enough? */
+static bool
+is_worth_it(const struct gather *gather, const struct gather_part *part, uint64_t block)
+{
+    return block << GATHER_BITS >= part->from && (block + 1) << GATHER_BITS <= part->used &&
+        pages_there(gather, block) >= part->pages_least;
+}
+
+/* The next block, round and round, that some part is in. */
+static uint64_t
+next_block(struct gather *gather, const struct gather_part *parts, unsigned n)
+{
+    uint64_t block = gather->next, first = gather->blocks;
+
+    gather->next++;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t from = (parts[i].from + GATHER_BYTES - 1) >> GATHER_BITS;
+
+        if (block >= from && block < parts[i].used >> GATHER_BITS)
+            return block;
+        if (from > block && from < first)
+            first = from;
+    }
+    gather->next = first < gather->blocks ? first : 0;
+    return gather->blocks;
+}
+
+static void
+gather_one(struct gather *gather, const struct gather_part *parts, unsigned n,
+    uint64_t now_us)
+{
+    for (unsigned looks = 0; looks < LOOKS; looks++) {
+        uint64_t block = next_block(gather, parts, n);
+
+        if (block >= gather->blocks || is_done(gather, block))
+            continue;
+        for (unsigned i = 0; i < n; i++) {
+            if (!is_worth_it(gather, &parts[i], block))
+                continue;
+            gather->not_before_us = now_us + PAUSE_US;
+            collapse(gather, block, now_us);
+            return;
+        }
+    }
+}
+
+bool
+gather_step(struct gather *gather, const struct gather_part *parts, unsigned n,
+    uint64_t now_us)
+{
+    bool ready = false;
+
+    for (unsigned i = 0; gather->base != NULL && i < n; i++)
+        ready = get_ready(gather, &parts[i], now_us) || ready;
+    if (gather->base != NULL && !ready && now_us >= gather->not_before_us)
+        gather_one(gather, parts, n, now_us);
+    return ready;
+}
