@@ -96,6 +96,7 @@ libcmd_a_SOURCES = \
 	src/cmd/rights.c src/cmd/rights.h \
 	src/cmd/session.c src/cmd/session.h \
 	src/cmd/state.h \
+	src/cmd/storing.c \
 	src/cmd/upload.c
 libnet_a_SOURCES = \
 	src/net/acceptor.c \

@@ -51,7 +51,7 @@ ahead_turn(struct ahead_table *table)
     return true;
 }
 
-static void
+static struct ahead_row *
 add_row(struct rows *rows, const char *at, struct slice key, size_t line_len)
 {
     struct ahead_row *row = &rows->table->rows[rows->used++];
@@ -62,6 +62,7 @@ add_row(struct rows *rows, const char *at, struct slice key, size_t line_len)
     row->key_at = (uint8_t)(key.data - at);
     row->key_len = (uint8_t)key.len;
     store_prefetch_bucket(rows->store, row->hash);
+    return row;
 }
 
 /* The keys of a retrieval line. Returns where to go on, NULL if nothing can be seen
@@ -153,6 +154,27 @@ look_one(struct rows *rows, const char *line, const char *end, bool with_value)
     return with_value ? skip_value(line, next, next, end) : next;
 }
 
+/* A set. One whose value has come needs no other look at its line. */
+static const char *
+look_set(struct rows *rows, const char *line, const char *end)
+{
+    struct text_set set;
+    const char *value = text_plain_set(line, end, &set);
+    struct ahead_row *row;
+
+    if (value == NULL)
+        return look_one(rows, line, end, true);
+    if ((uint64_t)set.value_len + 2 > (uint64_t)(end - value)) {
+        add_row(rows, set.key.data, set.key, 0);
+        return NULL;
+    }
+    row = add_row(rows, line, set.key, (size_t)(value - line));
+    row->client_flags = set.client_flags;
+    row->exptime = set.exptime;
+    row->value_len = set.value_len;
+    return value + set.value_len + 2;
+}
+
 static const char *
 look_timed(struct rows *rows, const char *line, const char *end)
 {
@@ -213,6 +235,7 @@ look_line(struct rows *rows, const char *line, const char *end)
     case 'm': /* ms, md, ma, me; mn costs nothing */
         return look_meta(rows, line, end);
     case 's': /* set */
+        return look_set(rows, line, end);
     case 'a': /* add, append */
     case 'c': /* cas */
     case 'p': /* prepend */

@@ -23,12 +23,19 @@
 #define AHEAD_GROUP   256u
 #define AHEAD_SESSION 64u
 
+/*
+ * A row of line_len > 0 is of a line, whose first letter says of which kind:
+ *   g  "get <key>" or "gets <key>" and nothing else
+ *   m  an mg
+ *   s  what text_plain_set() reads; its value has come, too
+ */
 struct ahead_row {
-    const char *at;    /* of a whole line if line_len > 0, else of a key */
+    const char *at;    /* of the line if line_len > 0, else of a key */
     uint64_t hash;
-    uint16_t line_len; /* "get <key>" or "gets <key>" and nothing else, with its LF */
+    uint16_t line_len; /* with its LF */
     uint8_t key_at;    /* bytes from `at` to the key */
     uint8_t key_len;
+    uint32_t client_flags, exptime, value_len; /* of s */
 };
 
 /* Rows of one connection: from `first`, up to `end`, are not used yet. */

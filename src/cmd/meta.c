@@ -370,7 +370,7 @@ meta_run(struct turn *turn, const struct command *line, const char *next)
     if (turn->session->denied != 0 && is_denied(turn->session, &command))
         return session_deny(turn, &command, next);
     if (command.verb == VERB_MS)
-        return session_store(turn, &command, next);
+        return storing_run(turn, &command, next);
     hash = hash_of(turn, &command);
     if (command.verb == VERB_MG)
         return meta_get(turn, &meta, command.key, hash, next);

@@ -198,29 +198,13 @@ retrieve_one(struct turn *turn, const struct ahead_row *row)
     return STEP_DRAIN;
 }
 
-/* All keys of a line that is here. One that is too long spoils the line before any of it
- * has been answered. */
-static bool
-keys_fit(struct slice keys, const char *next)
-{
-    const char *at = keys.data;
-    struct slice key;
-    enum text_key result;
-
-    if (keys.len <= COMMAND_KEY_MAX)
-        return true;
-    do
-        result = text_next_key(&at, next, &key);
-    while (result == TEXT_KEY);
-    return result == TEXT_KEY_NONE;
-}
-
 enum step
 retrieve_begin(struct turn *turn, const struct command *command, const char *next)
 {
     struct session *session = turn->session;
 
-    if (next != NULL && !keys_fit(command->rest, next)) {
+    /* A key that is too long spoils the line before any of it has been answered. */
+    if (next != NULL && !text_keys_fit(command->rest)) {
         turn->at = next;
         return end_line(turn, OUTCOME_BAD_LINE);
     }

@@ -52,69 +52,6 @@ session_answer(struct session *session, const struct command *command,
 
 /* ---- One command ------------------------------------------------------------------- */
 
-/* The value of a small storage command is part of the input and has come in full. */
-static enum step
-run_small_store(struct turn *turn, const struct command *command, const char *value)
-{
-    struct execute_value bytes = { .bytes = slice_of(value, command->value_len) };
-    struct outcome outcome = { .code = OUTCOME_BAD_CHUNK };
-    const char *tail = value + command->value_len;
-
-    if (memcmp(tail, "\r\n", 2) == 0) {
-        uint64_t hash = ahead_hash(&turn->lane->ahead, turn->lane->store,
-            &turn->session->ahead, command->key);
-
-        if (command->meta != NULL) {
-            turn->at = tail + 2;
-            meta_store(turn->lane, command, hash, &bytes, turn->out);
-            return STEP_ON;
-        }
-        execute_store(turn->lane, command, hash, &bytes, &outcome);
-    }
-    turn->at = tail + 2;
-    if (!command->noreply)
-        text_put_outcome(turn->out, &outcome);
-    return STEP_ON;
-}
-
-/*
- * A storage line whose value has not arrived waits in the input. Should it be longer than
- * any sensible line it is written anew, shorter, at its own end, so that what waits stays
- * within CMD_UNUSED_MAX.
- */
-static enum step
-wait_for_value(struct turn *turn, const struct command *command, const char *next)
-{
-    char line[META_STORE_ROOM > TEXT_STORE_ROOM ? META_STORE_ROOM : TEXT_STORE_ROOM];
-    size_t len;
-
-    if (next - turn->at <= (ptrdiff_t)TEXT_LINE_MAX)
-        return STEP_READ;
-    len = command->meta != NULL ? meta_rewrite_store(command, line)
-                                : text_rewrite_store(command, line);
-    turn->at = next - len;
-    memcpy(turn->data + (turn->at - turn->data), line, len);
-    return STEP_READ;
-}
-
-enum step
-session_store(struct turn *turn, const struct command *command, const char *next)
-{
-    size_t arrived = (size_t)(turn->end - next);
-
-    if (!execute_size_allowed(turn->lane, command)) {
-        turn->at = next;
-        return upload_refuse(turn, command, OUTCOME_TOO_LARGE);
-    }
-    if (store_is_large(command->key.len, command->value_len)) {
-        turn->at = next;
-        return upload_begin(turn, command);
-    }
-    if (arrived < (size_t)command->value_len + 2)
-        return wait_for_value(turn, command, next);
-    return run_small_store(turn, command, next);
-}
-
 static enum admin_verb
 admin_verb_of(enum verb verb)
 {
@@ -338,7 +275,7 @@ run_command(struct turn *turn, const struct command *command, const char *next)
     case VERB_APPEND:
     case VERB_PREPEND:
     case VERB_CAS:
-        return session_store(turn, command, next);
+        return storing_run(turn, command, next);
     case VERB_MG:
     case VERB_MS:
     case VERB_MD:
@@ -421,8 +358,14 @@ take_line(struct turn *turn)
         turn->ahead_stop = ahead_more(ahead, turn->lane->store, &session->ahead, turn->at,
             len, AHEAD_LINES, turn->budget);
     row = ahead_find(ahead, &session->ahead, turn->at);
-    if (row != NULL && row->line_len > 0)
-        return *row->at == 'm' ? meta_one(turn, row) : retrieve_one(turn, row);
+    if (row != NULL && row->line_len > 0) {
+        if (*row->at == 'g')
+            return retrieve_one(turn, row);
+        if (*row->at == 'm')
+            return meta_one(turn, row);
+        if (session->denied == 0)
+            return storing_one(turn, row);
+    }
     lf = memchr(turn->at, '\n', len);
     if (lf == NULL)
         return wait_for_line(turn);

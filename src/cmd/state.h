@@ -151,11 +151,14 @@ enum step retrieve_value(struct turn *turn);
 /* The session is over in STATE_VALUE. */
 void retrieve_abandon(struct session *session);
 
-/* ---- session.c ------------------------------------------------------------------- */
+/* ---- storing.c: values that come with their line ----------------------------------- */
 
-/* A storage command, ms included: runs it, or waits for its value, or refuses it. */
-enum step session_store(
+/* A storage command, ms included, whose line ends before `next`: runs it, or waits for its
+ * value, or refuses it. */
+enum step storing_run(
     struct turn *turn, const struct command *command, const char *next);
+/* A set that the look-ahead has read; its value is here. */
+enum step storing_one(struct turn *turn, const struct ahead_row *row);
 
 /* ---- meta.c, meta_get.c: mg, ms, md, ma, me --------------------------------------- */
 

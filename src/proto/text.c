@@ -555,3 +555,63 @@ text_next_key(const char **cursor, const char *end, struct slice *key_out)
     *cursor = at + len;
     return TEXT_KEY;
 }
+
+/*
+ * From each place where a word may begin the last blank is looked for where the longest key
+ * could end: the words before it fit. Costs a tenth of a look at each word.
+ */
+bool
+text_keys_fit(struct slice keys)
+{
+    const char *at = keys.data, *end = keys.data + keys.len;
+
+    while (end - at > (ptrdiff_t)COMMAND_KEY_MAX) {
+        const char *blank = memrchr(at, ' ', COMMAND_KEY_MAX + 1);
+
+        if (blank == NULL)
+            return false;
+        at = blank + 1;
+    }
+    return true;
+}
+
+/* A number of one to nine digits and `stop` behind it, from *at on, where at least
+ * PLAIN_NUMBER bytes are. False: something else. */
+#define PLAIN_NUMBER 10
+static inline bool
+plain_number(const char **at, char stop, uint32_t *number_out)
+{
+    const char *digit = *at;
+    uint32_t number = 0;
+    unsigned value;
+
+    while ((value = (unsigned)(unsigned char)*digit - '0') <= 9 &&
+           digit - *at < PLAIN_NUMBER - 1) {
+        number = number * 10 + value;
+        digit++;
+    }
+    if (*digit != stop || digit == *at)
+        return false;
+    *at = digit + 1;
+    *number_out = number;
+    return true;
+}
+
+const char *
+text_plain_set(const char *line, const char *end, struct text_set *set_out)
+{
+    const char *key = line + 4, *at;
+
+    if (end - line < 4 || memcmp(line, "set ", 4) != 0)
+        return NULL;
+    at = text_word_end(key, end);
+    if (end - at < 1 + 3 * PLAIN_NUMBER + 1 || *at != ' ')
+        return NULL;
+    set_out->key = slice_of(key, (size_t)(at - key));
+    at++;
+    if (!good_key(set_out->key) || !plain_number(&at, ' ', &set_out->client_flags) ||
+        !plain_number(&at, ' ', &set_out->exptime) ||
+        !plain_number(&at, '\r', &set_out->value_len) || *at != '\n')
+        return NULL;
+    return at + 1;
+}

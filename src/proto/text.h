@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/command.h"
 
@@ -42,6 +43,22 @@ enum text_key {
 
 /* The next word of a retrieval line whose rest is *cursor .. end. */
 enum text_key text_next_key(const char **cursor, const char *end, struct slice *key_out);
+
+/* Is no word of `keys`, the `rest` of a retrieval line, too long for a key? */
+bool text_keys_fit(struct slice keys);
+
+/* What a set says in the form in which nearly all of them come. */
+struct text_set {
+    struct slice key;
+    uint32_t client_flags, exptime, value_len;
+};
+
+/*
+ * Reads "set <key> <flags> <exptime> <length>\r\n", one blank between words, numbers of up to
+ * nine digits, from `line` on. Returns what is behind its LF. NULL: something else stands
+ * there, or too close to the end to be sure; text_parse() tells.
+ */
+const char *text_plain_set(const char *line, const char *end, struct text_set *set_out);
 
 /* Where the word that begins at `at` ends: at the first blank or LF, or at `end`. */
 const char *text_word_end(const char *at, const char *end);

@@ -373,6 +373,93 @@ START_TEST(a_retrieval_line_gives_its_keys)
 }
 END_TEST
 
+/* By one look in ten what the words say one by one. */
+START_TEST(keys_that_are_too_long_are_noticed_wherever_they_are)
+{
+    char line[3000];
+    unsigned seed = 1;
+
+    ck_assert(text_keys_fit(SLICE("")));
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t len = 0;
+        bool fits = true;
+
+        for (unsigned words = i % 11; words > 0; words--) {
+            size_t word = 1 + (seed = seed * 1103515245 + 12345) / 65536 % 60;
+
+            if (seed / 7 % 4 == 0)
+                word = 245 + seed / 65536 % (i % 2 == 0 ? 6 : 9);
+            fits = fits && word <= COMMAND_KEY_MAX;
+            memset(line + len, 'k', word);
+            len += word;
+            if (words > 1)
+                for (unsigned blanks = 1 + seed / 65536 % 3; blanks > 0; blanks--)
+                    line[len++] = ' ';
+        }
+        ck_assert_int_eq(text_keys_fit(slice_of(guarded(line, len), len)), fits);
+    }
+}
+END_TEST
+
+/* Whatever the quick look takes must be what the parser makes of it. */
+START_TEST(a_plain_set_is_read_as_the_parser_reads_it)
+{
+    static const struct {
+        const char *line;
+        bool plain;
+    } ROWS[] = {
+        { "set k 0 0 5\r\n", true },
+        { "set " KEY250 " 4294967 999999999 123456789\r\n", true },
+        { "set k\t\x01 00 000000001 0\r\n", true },
+        { "set " KEY251 " 0 0 5\r\n", false },
+        { "set k 0 0 1234567890\r\n", false },
+        { "set k 0 0 5\n", false },
+        { "set k 0 0 5 \r\n", false },
+        { "set k 0 0 5 noreply\r\n", false },
+        { "set k 0 0 -5\r\n", false },
+        { "set k 0 -1 5\r\n", false },
+        { "set k  0 0 5\r\n", false },
+        { "set  k 0 0 5\r\n", false },
+        { "set k 0 0 \r\n", false },
+        { "set k 0  5\r\n", false },
+        { "set k 0 0 5\rx\n", false },
+        { "set k\n 0 0 5\r\n", false },
+        { "set \n0 0 5\r\n", false },
+        { "sets k 0 0 5\r\n", false },
+        { "add k 0 0 5\r\n", false },
+    };
+
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        size_t len = strlen(ROWS[i].line);
+        char input[600];
+        struct text_set set;
+        struct command command;
+        const char *line, *next;
+
+        memset(input, '1', sizeof input);
+        memcpy(input, ROWS[i].line, len);
+        line = guarded(input, sizeof input);
+        next = text_plain_set(line, line + sizeof input, &set);
+        ck_assert_int_eq(next != NULL, ROWS[i].plain);
+        if (next != NULL) {
+            text_parse(line, len, &command);
+            ck_assert_int_eq(command.error, OUTCOME_NONE);
+            ck_assert_ptr_eq(next, line + len);
+            ck_assert(slice_equal(set.key, command.key));
+            ck_assert_uint_eq(set.client_flags, command.client_flags);
+            ck_assert_int_eq(set.exptime, command.exptime);
+            ck_assert_uint_eq(set.value_len, command.value_len);
+        }
+        /* It never reads beyond the end, wherever that is. */
+        for (size_t cut = 0; cut < len + 40; cut++) {
+            line = guarded(input, cut);
+            next = text_plain_set(line, line + cut, &set);
+            ck_assert(next == NULL || (ROWS[i].plain && next == line + len));
+        }
+    }
+}
+END_TEST
+
 /* A CR at the end of what has come may belong to the key or to the line's end. */
 START_TEST(a_key_that_is_cut_waits_unless_it_is_too_long)
 {
@@ -461,6 +548,8 @@ main(void)
     tcase_add_loop_test(tc, an_administrative_line_keeps_its_words, 0, ROWS(WORDED));
     tcase_add_test(tc, http_is_hung_up_on_and_nothing_else);
     tcase_add_test(tc, a_retrieval_line_gives_its_keys);
+    tcase_add_test(tc, keys_that_are_too_long_are_noticed_wherever_they_are);
+    tcase_add_test(tc, a_plain_set_is_read_as_the_parser_reads_it);
     tcase_add_test(tc, a_key_that_is_cut_waits_unless_it_is_too_long);
     tcase_add_test(tc, only_get_and_gets_may_be_open_ended);
     tcase_add_test(tc, a_word_ends_at_a_blank_or_a_line_end);
