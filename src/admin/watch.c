@@ -115,7 +115,7 @@ static bool
 tell_some(struct watch *watch)
 {
     char text[JOURNAL_TEXT_MAX], line[WATCH_LINE_MAX];
-    struct journal_event event;
+    struct journal_event event = { .kind = JOURNAL_GET };
     unsigned n = 0;
 
     pthread_mutex_lock(&watch->lock);

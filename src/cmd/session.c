@@ -582,7 +582,7 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         .ahead_stop = data,
     };
     bool measuring = lane->measuring;
-    struct measure measure;
+    struct measure measure = { .state = STATE_LINE };
     enum step step;
 
     assert(budget > 0);

@@ -178,7 +178,8 @@ policy_enlist(struct store *store, struct item *chunk, uint64_t hash)
         probation_share(class) + PROBATION_SPARE; i++) {
         struct item *first;
 
-        ring_pop(&class->probation, &oldest);
+        if (!ring_pop(&class->probation, &oldest))
+            break;
         first = probationer(store, id, oldest);
         if (first != NULL)
             item_change_info(first, INFO_PROBATION, 0);
