@@ -677,6 +677,8 @@ visit_on(void *argument)
         store_unlock(quarrel->store, &view);
         if (visited.won)
             quarrel->seen[atomic_fetch_add(&quarrel->nseen, 1)] = view.cas;
+        else
+            sched_yield(); /* or who invalidates would wait for the lock for ever */
     }
     store_thread_close(thread);
     return NULL;
