@@ -13,14 +13,17 @@
 #include "base/num.h"
 #include "fixture.h"
 
+/* Not by strstr(): a sanitizer measures all that follows at each call of it. */
 static unsigned
 count_lines(const char *text, const char *start)
 {
+    size_t len = strlen(start);
     unsigned n = 0;
 
-    for (const char *at = text; (at = strstr(at, start)) != NULL; at++)
-        if (at == text || at[-1] == '\n')
-            n++;
+    for (const char *at = text; at != NULL; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        n += strncmp(at, start, len) == 0;
+    }
     return n;
 }
 
