@@ -69,8 +69,9 @@ endif
 tests_net_check_leave_SOURCES = tests/net/check_leave.c tests/net/toy.c tests/net/toy.h
 tests_net_check_leave_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_leave_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
-tests_cmd_check_passing_SOURCES = tests/cmd/check_passing.c \
-	tests/support/talk.c tests/support/talk.h
+cmd_fixture = tests/cmd/fixture.c tests/cmd/fixture.h \
+	tests/support/talk.c tests/support/talk.h tests/support/quick_check.h
+tests_cmd_check_passing_SOURCES = tests/cmd/check_passing.c $(cmd_fixture)
 tests_cmd_check_passing_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
 tests_cmd_check_passing_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_cmd_check_passing_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS) \
@@ -100,8 +101,7 @@ tests_base_check_base64_LDADD = libbase.a $(CHECK_LIBS)
 tests_proto_check_meta_SOURCES = tests/proto/check_meta.c
 tests_proto_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_proto_check_meta_LDADD = libproto.a libbase.a $(CHECK_LIBS)
-tests_cmd_check_meta_SOURCES = tests/cmd/check_meta.c \
-	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_meta_SOURCES = tests/cmd/check_meta.c $(cmd_fixture)
 tests_cmd_check_meta_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
 tests_cmd_check_meta_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_cmd_check_meta_LDADD = libcmd.a libproto.a libstore.a libbase.a $(CHECK_LIBS)
@@ -117,8 +117,7 @@ tests_proto_check_text_LDADD = libproto.a libbase.a $(CHECK_LIBS)
 tests_proto_check_reply_SOURCES = tests/proto/check_reply.c
 tests_proto_check_reply_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_proto_check_reply_LDADD = libproto.a libbase.a $(CHECK_LIBS)
-tests_cmd_check_session_SOURCES = tests/cmd/check_session.c \
-	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_session_SOURCES = tests/cmd/check_session.c $(cmd_fixture)
 tests_cmd_check_session_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
 tests_cmd_check_session_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_cmd_check_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(CHECK_LIBS)
@@ -344,8 +343,7 @@ endif
 tests_proto_check_binary_SOURCES = tests/proto/check_binary.c
 tests_proto_check_binary_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_proto_check_binary_LDADD = libproto.a libbase.a $(CHECK_LIBS)
-tests_cmd_check_binary_SOURCES = tests/cmd/check_binary.c \
-	tests/support/talk.c tests/support/talk.h
+tests_cmd_check_binary_SOURCES = tests/cmd/check_binary.c $(cmd_fixture)
 tests_cmd_check_binary_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests/support
 tests_cmd_check_binary_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_cmd_check_binary_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS) \

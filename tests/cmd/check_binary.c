@@ -4,17 +4,13 @@
  * however they are cut, that no session is answered before it has logged in, and that
  * every order of login messages ends where a small model says.
  */
-#include <check.h>
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/binary.h"
-#include "talk.h"
-
-static struct stage stage;
-static struct talk talk;
+#include "fixture.h"
 
 /* Small limits, because values beyond them are sent byte by byte too. */
 #define LARGE      20000u
@@ -35,26 +31,10 @@ setup(void)
         .hash_key = "sixteen bytes..",
     };
     const char *why = NULL;
+    struct store *store = store_create(&options, &why);
 
-    stage.store = store_create(&options, &why);
-    ck_assert_msg(stage.store != NULL, "%s", why);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
-}
-
-static void
-teardown(void)
-{
-    talk_close(&talk);
-    stage_close(&stage);
-}
-
-static void
-reopen(void)
-{
-    talk_close(&talk);
-    talk_open(&talk, &stage);
+    ck_assert_msg(store != NULL, "%s", why);
+    fixture_setup_with(store);
 }
 
 /* ---- Packets --------------------------------------------------------------------- */
@@ -277,7 +257,7 @@ prepare(void)
     nexpected = talk.nheard;
     expected = malloc(nexpected);
     memcpy(expected, talk.heard, nexpected);
-    teardown();
+    fixture_teardown();
 }
 
 static void
@@ -307,7 +287,7 @@ START_TEST(packets_cut_anywhere_are_answered_alike)
         setup();
         talk.no_look = cut % 64 >= 32;
         same_as_at_once(cut);
-        teardown();
+        fixture_teardown();
     }
     forget();
 }
@@ -321,12 +301,12 @@ START_TEST(packets_in_pieces_are_answered_alike)
     setup();
     talk.chunk = CHUNKS[_i];
     same_as_at_once(0);
-    teardown();
+    fixture_teardown();
     setup();
     talk.chunk = CHUNKS[_i];
     talk.no_want = true;
     same_as_at_once(0);
-    teardown();
+    fixture_teardown();
     forget();
 }
 END_TEST
@@ -338,7 +318,7 @@ START_TEST(a_small_budget_answers_alike)
     talk.budget = (unsigned)_i;
     same_as_at_once(0);
     ck_assert_uint_gt(talk.yields, 0);
-    teardown();
+    fixture_teardown();
     forget();
 }
 END_TEST
@@ -359,7 +339,7 @@ START_TEST(eight_lookups_count_as_one_command)
     talk_say(&talk, script.bytes, script.len);
     ck_assert_uint_eq(talk.turns, _i == 1 ? 153 : 20 / talk.budget);
     free(script.bytes);
-    teardown();
+    fixture_teardown();
 }
 END_TEST
 
@@ -373,7 +353,7 @@ START_TEST(little_room_answers_alike)
     talk.budget = 1000; /* only room ends a turn */
     same_as_at_once(0);
     ck_assert_uint_gt(talk.drains, 0);
-    teardown();
+    fixture_teardown();
     forget();
 }
 END_TEST
@@ -401,10 +381,10 @@ START_TEST(a_broken_rule_is_said_and_closes)
     memset(long_key, 'k', 251);
     ck_assert_int_eq(ask_status(ASK(0x09, NULL)), 0x04); /* not silent */
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     ck_assert_int_eq(ask_status(ASK(0x1d, .key = "k", EXTRAS("\0\0\0\0"), VALUE("v"))), 4);
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     ck_assert_int_eq(ask_status(ASK(0x50, .key = long_key)), 4);
     ck_assert(talk.closed);
 }
@@ -427,7 +407,7 @@ START_TEST(a_header_alone_is_enough_to_refuse)
     talk_say(&talk, junk, 1);
     ck_assert_int_eq(status_at(0), 0x04);
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     talk_say(&talk, heads[1], BINARY_HEADER);
     talk_say(&talk, junk, 16359);
     ck_assert(!talk.closed);
@@ -619,7 +599,7 @@ lock_by(const struct auth_hook *hook)
 {
     stage.context.auth = hook;
     stage.protocol = hook->way == AUTH_BY_SASL ? PROTOCOL_BINARY : PROTOCOL_ASCII;
-    reopen();
+    fixture_reopen();
 }
 
 /* Each opcode there can be, as itself, with its own extras and with others. */
@@ -640,7 +620,7 @@ START_TEST(nothing_but_a_login_is_answered_in_binary)
             ck_assert(open || talk.closed);
             ck_assert_uint_eq(stage_counts(&stage).cmd_get, 0);
             ck_assert_uint_eq(stage_counts(&stage).cmd_set, 0);
-            reopen();
+            fixture_reopen();
         }
 }
 END_TEST
@@ -652,7 +632,7 @@ START_TEST(a_locked_session_keeps_nothing)
     say(ASK(0x01, .key = "k", NO_FLAGS, VALUE("0123456789")));
     ck_assert_int_eq(status_at(0), 0x20);
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     talk_say_text(&talk, "version\r\nversion\r\nversion\r\n");
     ck_assert(talk.closed);
     ck_assert_uint_eq(talk.nheard, 0);
@@ -717,7 +697,7 @@ START_TEST(every_order_of_logins_ends_as_it_must)
                 "order %llu, message %d", (unsigned long long)order, i);
             ck_assert_int_eq(talk.closed, model.closed);
         }
-        reopen();
+        fixture_reopen();
     }
     talk_close(&talk);
     ck_assert_uint_eq(talks_open, 0);
@@ -782,7 +762,7 @@ START_TEST(a_login_cut_anywhere_is_one)
         ck_assert_int_eq(status_at(next_reply(next_reply(0))), 0);
         ck_assert_int_eq(status_at(next_reply(next_reply(next_reply(0)))), 0);
         ck_assert(!talk.closed);
-        reopen();
+        fixture_reopen();
     }
     free(script.bytes);
 }
@@ -797,7 +777,7 @@ START_TEST(a_client_may_go_while_its_login_is_pending)
     talk_open(&talk, &stage);
     talk_say(&talk, "\x80\x21\0\5\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0PLAINgo", 31);
     ck_assert(stage.service.midway(talk.session));
-    reopen(); /* in the middle of a message */
+    fixture_reopen(); /* in the middle of a message */
     ck_assert_uint_eq(talks_open, 0);
 }
 END_TEST
@@ -833,16 +813,16 @@ START_TEST(a_short_line_and_a_packet_are_closed)
     lock_by(&FAKE_TOKEN);
     talk_expect(&talk, "mn\r\n", "");
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "quit\r\n", "");
     ck_assert(talk.closed);
     stage.protocol = PROTOCOL_AUTO; /* as if a listener had been forgotten */
-    reopen();
+    fixture_reopen();
     say(ASK(0x0a, NULL));
     ck_assert(talk.closed);
     ck_assert_uint_eq(talk.nheard, 0);
     stage.context.auth = &FAKE_SASL;
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "version\r\n", "");
     ck_assert(talk.closed);
 }
@@ -872,7 +852,7 @@ START_TEST(each_token_has_one_reply_however_it_is_cut)
         talk_say(&talk, TOKENS, cut);
         talk_say(&talk, TOKENS + cut, sizeof TOKENS - 1 - cut);
         ck_assert_str_eq(talk.heard, TOKEN_REPLIES);
-        reopen();
+        fixture_reopen();
     }
     ck_assert_uint_eq(stage_counts(&stage).auth_cmds, 3 * sizeof TOKENS);
     ck_assert_uint_eq(stage_counts(&stage).auth_errors, 2 * sizeof TOKENS);
@@ -910,7 +890,7 @@ main(void)
     tcase_add_loop_test(packets, little_room_answers_alike, 0,
         (int)(sizeof ROOMS / sizeof ROOMS[0]));
     suite_add_tcase(suite, packets);
-    tcase_add_checked_fixture(logins, setup, teardown);
+    tcase_add_checked_fixture(logins, setup, fixture_teardown);
     tcase_add_test(logins, replies_before_a_bad_packet_are_sent);
     tcase_add_test(logins, a_broken_rule_is_said_and_closes);
     tcase_add_test(logins, a_header_alone_is_enough_to_refuse);

@@ -5,45 +5,15 @@
  * item is told so once, also when its reply found no room at first; large values both
  * ways; and what is counted. The flags one by one are in tests/wire/cases.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "talk.h"
+#include "fixture.h"
 
 #define O31 "ooooooooooooooooooooooooooooooo"
 #define TOO_LARGE "SERVER_ERROR object too large for cache\r\n"
 #define OOM "SERVER_ERROR out of memory storing object\r\n"
-
-static struct stage stage;
-static struct talk talk;
-
-static void
-setup(void)
-{
-    stage.store = talk_store(UINT64_C(16) << 20);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
-}
-
-static void
-teardown(void)
-{
-    talk_close(&talk);
-    stage_close(&stage);
-}
-
-static char *
-repeat(char c, size_t len)
-{
-    char *text = malloc(len + 1);
-
-    memset(text, c, len);
-    text[len] = '\0';
-    return text;
-}
 
 /* ---- Conversations ----------------------------------------------------------------- */
 
@@ -235,7 +205,7 @@ END_TEST
 
 START_TEST(a_store_line_full_of_blanks_does_not_pile_up)
 {
-    char *line = malloc(8000), *blanks = repeat(' ', 3000);
+    char *line = malloc(8000), *blanks = fixture_repeat(' ', 3000);
 
     snprintf(line, 8000, "ms a%s5 T0 F7%s k O9\r\nval", blanks, blanks);
     talk_say_text(&talk, line);
@@ -248,7 +218,7 @@ END_TEST
 
 START_TEST(a_long_line_that_came_whole_is_run)
 {
-    char *line = malloc(20000), *blanks = repeat(' ', 4000);
+    char *line = malloc(20000), *blanks = fixture_repeat(' ', 4000);
 
     snprintf(line, 20000, "ms a%s5 F7%s k O9\r\nvalue\r\nmg a%sv f\r\n", blanks, blanks,
         blanks);
@@ -263,7 +233,7 @@ END_TEST
 /* The outbox is nearly full when the winner's reply is due. */
 START_TEST(who_wins_is_told_even_if_there_was_no_room)
 {
-    char *value = repeat('v', 8000);
+    char *value = fixture_repeat('v', 8000);
     char line[64], expected[16100];
 
     talk_say_text(&talk, "ms a 8000 q\r\n");
@@ -361,7 +331,7 @@ END_TEST
 static void
 say_large(const char *line, size_t size, const char *expected)
 {
-    char *value = repeat('L', size);
+    char *value = fixture_repeat('L', size);
 
     talk_forget(&talk);
     talk_say_text(&talk, line);
@@ -403,7 +373,7 @@ START_TEST(no_memory_is_an_error_and_removes_the_old_value)
     const char *why;
     unsigned small = 0;
 
-    teardown();
+    fixture_teardown();
     stage.store = store_create(&options, &why);
     ck_assert_ptr_nonnull(stage.store);
     stage_set(&stage);
@@ -531,7 +501,7 @@ START_TEST(details_are_told_while_they_are_wanted)
         .detail_get = detail_get, .detail_set = detail_set,
         .detail_delete = detail_delete };
 
-    teardown();
+    fixture_teardown();
     stage.store = talk_store(0);
     stage_set(&stage);
     stage.context.hook = &HOOK;
@@ -553,7 +523,7 @@ main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, a_conversation_is_replied_to_byte_by_byte);
     tcase_add_loop_test(tc, a_request_cut_anywhere_replies_alike, 0, 16);

@@ -4,7 +4,6 @@
  * the same as one that does not, a login is neither lost nor won by it, and what was forged
  * is refused or harmless.
  */
-#include <check.h>
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +11,13 @@
 #include "cmd/passing.h"
 #include "cmd/state.h"
 #include "proto/outcome.h"
-#include "talk.h"
+#include "fixture.h"
 
 #define K50   "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define K250  K50 K50 K50 K50 K50
 #define LINE  2500u /* longer than a line that is kept */
 #define LARGE 100000u
 #define ITEM_MAX "1100000" /* larger than an item may be */
-
-static struct stage stage;
-static struct talk talk;
-
-static void
-setup(void)
-{
-    stage.store = talk_store(UINT64_C(16) << 20);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
-}
-
-static void
-teardown(void)
-{
-    talk_close(&talk);
-    stage_close(&stage);
-}
 
 static struct session *
 session_of(struct talk *of)
@@ -547,7 +527,7 @@ main(void)
     TCase *tc = tcase_create("passing");
 
     tcase_set_timeout(tc, 240);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_test(tc, a_text_client_says_and_hears_the_same);
     tcase_add_test(tc, the_middle_of_a_long_line_is_passed);
     tcase_add_test(tc, a_value_that_is_dropped_is_dropped_on);

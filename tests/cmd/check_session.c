@@ -4,57 +4,19 @@
  * byte, however the input is cut, however little budget or room a turn has, and whichever
  * way a large value comes and goes.
  */
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "talk.h"
+#include "fixture.h"
 
 #define K50  "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define K250 K50 K50 K50 K50 K50
 #define K251 K250 "k"
 #define BAD_LINE "CLIENT_ERROR bad command line format\r\n"
 #define TOO_LARGE "SERVER_ERROR object too large for cache\r\n"
-
-static struct stage stage;
-static struct talk talk;
-
-static void
-setup(void)
-{
-    stage.store = talk_store(UINT64_C(16) << 20);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
-}
-
-static void
-teardown(void)
-{
-    talk_close(&talk);
-    stage_close(&stage);
-}
-
-static void
-reopen(void)
-{
-    talk_close(&talk);
-    talk_open(&talk, &stage);
-}
-
-/* A string of `len` times `c`, to be freed. */
-static char *
-repeat(char c, size_t len)
-{
-    char *text = malloc(len + 1);
-
-    memset(text, c, len);
-    text[len] = '\0';
-    return text;
-}
 
 /* `before`, a value of `len` bytes that differ from each other, CR LF; to be freed. */
 static char *
@@ -168,11 +130,11 @@ START_TEST(a_request_cut_anywhere_replies_alike)
 {
     for (size_t cut = (size_t)_i; cut < sizeof ASK; cut += 16) {
         if (cut > (size_t)_i)
-            setup();
+            fixture_setup();
         talk.no_look = cut % 32 >= 16;
         whole_conversation(cut);
         if (cut + 16 < sizeof ASK)
-            teardown();
+            fixture_teardown();
     }
 }
 END_TEST
@@ -208,7 +170,7 @@ START_TEST(what_follows_quit_is_not_run)
 {
     talk_expect(&talk, "get x\r\nquit\r\nset x 0 0 1\r\n1\r\n", "END\r\n");
     ck_assert(talk.closed);
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "get x\r\n", "END\r\n");
 }
 END_TEST
@@ -224,14 +186,14 @@ START_TEST(the_first_byte_decides_the_protocol)
 {
     talk_expect(&talk, "\x80\n\n\n\n\n\n\n\n", ""); /* a packet has 24 bytes */
     ck_assert(!talk.closed);
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "mn\r\n\x80zzz\r\n", "MN\r\nERROR\r\n");
 
     stage.protocol = PROTOCOL_ASCII;
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "\x80\x0azzzz\r\n", BAD_LINE "ERROR\r\n");
     stage.protocol = PROTOCOL_BINARY;
-    reopen();
+    fixture_reopen();
     talk_expect(&talk, "version\r\nversion\r\nver", "");
     ck_assert(!talk.closed);
     talk_expect(&talk, "sion\r\n", "");
@@ -424,14 +386,14 @@ END_TEST
 
 START_TEST(an_overlong_line_closes_the_connection)
 {
-    char *z = repeat('z', 2049);
+    char *z = fixture_repeat('z', 2049);
 
     talk_say(&talk, z, 2048);
     ck_assert(!talk.closed);
     talk_say(&talk, z, 1);
     ck_assert(talk.closed);
     ck_assert_str_eq(talk.heard, "");
-    reopen();
+    fixture_reopen();
     talk_say_text(&talk, "gat 0 ");
     talk_say(&talk, z, 2048);
     ck_assert(talk.closed);
@@ -441,7 +403,7 @@ END_TEST
 
 START_TEST(a_long_line_that_is_here_is_run)
 {
-    char *y = repeat('y', 4002);
+    char *y = fixture_repeat('y', 4002);
 
     y[4000] = '\r';
     y[4001] = '\n';
@@ -457,7 +419,7 @@ END_TEST
 
 START_TEST(an_overlong_key_spoils_its_line_and_nothing_else)
 {
-    char *m = repeat('m', 2100);
+    char *m = fixture_repeat('m', 2100);
 
     talk_expect(&talk, "set two 0 0 1\r\n2\r\n", "STORED\r\n");
     talk_forget(&talk);
@@ -476,7 +438,7 @@ END_TEST
 
 START_TEST(blanks_alone_are_no_keys)
 {
-    char *blanks = repeat(' ', 5000);
+    char *blanks = fixture_repeat(' ', 5000);
 
     talk_say_text(&talk, "gets");
     talk_say(&talk, blanks, 5000);
@@ -534,7 +496,7 @@ END_TEST
 /* What waits for its value stays small: such a line is written anew. */
 START_TEST(a_storage_line_full_of_blanks_does_not_pile_up)
 {
-    char *line = repeat(' ', 15000);
+    char *line = fixture_repeat(' ', 15000);
 
     memcpy(line, "cas", 3);
     memcpy(line + 100, "key", 3);
@@ -643,7 +605,7 @@ START_TEST(an_upload_that_is_cut_off_stores_nothing)
     talk_say(&talk, said, len - 1);
     ck_assert(stage.service.midway(talk.session));
     ck_assert_int_eq(stage.service.state(talk.session), CONN_NREAD);
-    reopen();
+    fixture_reopen();
     ck_assert(!stage.service.midway(talk.session));
     ck_assert_int_eq(stage.service.state(talk.session), CONN_WAITING);
     talk_expect(&talk, "get big\r\n", "VALUE big 0 3\r\nold\r\nEND\r\n");
@@ -686,7 +648,7 @@ END_TEST
 static void
 say_large(const char *line, size_t size, const char *replies)
 {
-    char *value = repeat('L', size);
+    char *value = fixture_repeat('L', size);
 
     talk_forget(&talk);
     talk_say_text(&talk, line);
@@ -864,7 +826,7 @@ START_TEST(no_memory_is_an_error_and_removes_only_by_set)
     stage_open(&stage);
     talk_open(&talk, &stage);
     for (unsigned i = 0; i < 8; i++) {
-        char *value = repeat('o', 500000);
+        char *value = fixture_repeat('o', 500000);
 
         snprintf(line, sizeof line, "set o%u 0 0 500000\r\n", i);
         talk_say_text(&talk, line);
@@ -895,7 +857,7 @@ START_TEST(stalled_clients_are_given_up_when_it_is_crowded)
 {
     struct talk stallers[64];
     unsigned used = 0;
-    char *value = repeat('s', 900000);
+    char *value = fixture_repeat('s', 900000);
 
     while (used < 64 && !store_uploads_crowded(stage.store)) {
         struct talk *staller = &stallers[used++];
@@ -1062,7 +1024,7 @@ START_TEST(a_stream_is_closed_with_its_connection)
     stage.out.used = 0;
     ck_assert(!stream_closed);
     talk.nkept = 0;
-    reopen();
+    fixture_reopen();
     ck_assert(stream_closed);
 }
 END_TEST
@@ -1141,7 +1103,7 @@ conversations(void)
     TCase *tc = tcase_create("conversations");
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_test(tc, a_conversation_is_replied_to_byte_by_byte);
     tcase_add_loop_test(tc, a_request_cut_anywhere_replies_alike, 0, 16);
     tcase_add_loop_test(tc, a_request_in_pieces_replies_alike, 0, ROWS_OF(CHUNKS));
@@ -1170,7 +1132,7 @@ long_lines(void)
     TCase *tc = tcase_create("long lines");
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_test(tc, an_overlong_line_closes_the_connection);
     tcase_add_test(tc, a_long_line_that_is_here_is_run);
     tcase_add_test(tc, an_overlong_key_spoils_its_line_and_nothing_else);
@@ -1187,7 +1149,7 @@ large_values(void)
     TCase *tc = tcase_create("large values");
 
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_loop_test(tc, a_value_of_any_size_comes_back, 0, NSIZES);
     tcase_add_test(tc, an_upload_cut_anywhere_is_stored);
     tcase_add_test(tc, an_upload_with_a_wrong_end_keeps_the_old_value);
@@ -1207,7 +1169,7 @@ administration(void)
 {
     TCase *tc = tcase_create("administration");
 
-    tcase_add_checked_fixture(tc, setup_admin, teardown);
+    tcase_add_checked_fixture(tc, setup_admin, fixture_teardown);
     tcase_add_test(tc, administration_is_asked_by_its_hook);
     tcase_add_test(tc, a_stream_goes_on_before_the_next_command);
     tcase_add_test(tc, a_stream_is_closed_with_its_connection);

@@ -4,7 +4,7 @@
  * and no other, that lengths are checked before they are used, in the order clients know,
  * and that replies are right to the byte.
  */
-#include <check.h>
+#include "../support/quick_check.h"
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * back in the order of the request, and that an ms that has to wait is rewritten without
  * loss.
  */
-#include <check.h>
+#include "../support/quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 

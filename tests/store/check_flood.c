@@ -9,7 +9,7 @@
  * a key drawn as at the server's start. Judged by the buckets that a lookup walks, not by
  * time.
  */
-#include <check.h>
+#include "../support/quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

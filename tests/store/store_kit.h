@@ -3,7 +3,7 @@
 #ifndef LARDER_TESTS_STORE_KIT_H
 #define LARDER_TESTS_STORE_KIT_H
 
-#include <check.h>
+#include "../support/quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "talk.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <stdlib.h>
 #include <string.h>
 
