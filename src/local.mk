@@ -174,6 +174,7 @@ libmain_a_SOURCES = \
 	src/main/sandbox_calls.c \
 	src/main/sandbox_paths.c \
 	src/main/serve.c src/main/serve.h \
+	src/main/slack.c src/main/slack.h \
 	src/main/successor.c src/main/successor.h \
 	src/main/space.c src/main/space.h \
 	src/main/upkeep.c src/main/upkeep.h

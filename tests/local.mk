@@ -380,8 +380,8 @@ tests_store_check_flood_LDADD = $(LIBS_STORE) $(CHECK_LIBS)
 
 # main: the confinement
 if HAVE_CHECK
-check_PROGRAMS += tests/main/check_sandbox tests/main/check_handover
-TESTS += tests/main/check_sandbox tests/main/check_handover
+check_PROGRAMS += tests/main/check_sandbox tests/main/check_handover tests/main/check_slack
+TESTS += tests/main/check_sandbox tests/main/check_handover tests/main/check_slack
 endif
 tests_main_check_sandbox_SOURCES = tests/main/check_sandbox.c
 tests_main_check_sandbox_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -389,6 +389,9 @@ tests_main_check_sandbox_LDADD = libmain.a libbase.a $(SECCOMP_LIBS) $(CHECK_LIB
 tests_main_check_handover_SOURCES = tests/main/check_handover.c
 tests_main_check_handover_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_main_check_handover_LDADD = libmain.a libbase.a $(CHECK_LIBS)
+tests_main_check_slack_SOURCES = tests/main/check_slack.c
+tests_main_check_slack_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_main_check_slack_LDADD = libmain.a libbase.a $(CHECK_LIBS)
 
 # ctl
 if HAVE_CHECK

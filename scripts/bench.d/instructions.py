@@ -15,6 +15,8 @@ import tempfile
 
 from harness import Failure, Server
 
+# Here every set needs memory that another item has to give.
+EVICTING = "set of a new key, all full, 16 pipelined"
 ROWS = [
     ("get, one at a time", ["-o", "get"], 32, 1),
     ("get, 16 pipelined", ["-o", "get", "-d", 16], 32, 1),
@@ -22,6 +24,7 @@ ROWS = [
     ("get of 50 keys, each key", ["-o", "mget:50"], 32, 50),
     ("set, one at a time", ["-o", "set"], 32, 1),
     ("set, 16 pipelined", ["-o", "set", "-d", 16], 32, 1),
+    (EVICTING, ["-o", "fill", "-d", 16], 32, 1),
     ("add that finds it, 16 pipelined", ["-o", "add", "-d", 16], 2, 1),
     ("meta get, one at a time", ["-o", "mg"], 32, 1),
     ("meta get, 16 pipelined", ["-o", "mg", "-d", 16], 32, 1),
@@ -33,6 +36,8 @@ ROWS = [
     ("incr, 16 pipelined", ["-o", "incr", "-d", 16], 2, 1),
 ]
 KEYS = 1000
+# So many keys are more than twice what fits into the least memory that a server of slabs works with.
+FULL_MIB, FULL_KEYS = 4, 150000
 
 
 def unconfined(kind):
@@ -41,20 +46,22 @@ def unconfined(kind):
     return ["-o", "sandbox=off"] if b" sandbox=" in text else []
 
 
-def counted(kind, load, args, value, requests):
-    """Instructions by thread."""
+def counted(kind, load, args, value, requests, full):
+    """Instructions by thread. `full`: of a server that evicts, and requests are of new keys."""
+    memory, present = (FULL_MIB, FULL_KEYS) if full else (64, KEYS)
+    asked = ["-k", requests, "-0", FULL_KEYS] if full else ["-k", KEYS, "-n", requests]
     directory = tempfile.mkdtemp(prefix="larder-callgrind-")
     # valgrind keeps twelve descriptors to itself and lets no program change the limit, so
     # what is left must be what the server will ask for.
     wrap = ["prlimit", "--nofile=1036", "valgrind", "--tool=callgrind", "--separate-threads=yes",
             f"--callgrind-out-file={directory}/out"]
     try:
-        server = Server(kind, memory=64, options=["-c", "1024", *unconfined(kind)],
+        server = Server(kind, memory=memory, options=["-c", "1024", *unconfined(kind)],
                         wrap=wrap, core=None, patience=90)
         try:
-            load(server, "-o", "fill", "-k", KEYS, "-v", value, "-l", 16, "-c", 1, core=None)
-            load(server, "-n", requests, "-c", 1, "-k", KEYS, "-v", value, "-l", 16, *args,
+            load(server, "-o", "fill", "-k", present, "-v", value, "-l", 16, "-c", 1, "-d", 16,
                  core=None)
+            load(server, *asked, "-c", 1, "-v", value, "-l", 16, *args, core=None)
         finally:
             server.stop(signal.SIGINT)
         threads = {}
@@ -83,10 +90,12 @@ def run(report, load, options):
         if not options.wanted(name):
             continue
         requests = (1000 if options.quick else 5000) // (5 if keys > 1 else 1)
+        full = name == EVICTING
+        requests *= 4 if full else 1
         results = {}
         for kind in options.kinds:
-            once = counted(kind, load, args, value, requests)
-            twice = counted(kind, load, args, value, 2 * requests)
+            once = counted(kind, load, args, value, requests, full)
+            twice = counted(kind, load, args, value, 2 * requests, full)
             grown = [twice[t] - once.get(t, 0) for t in twice]
             results[kind.name] = [{"worker": max(grown) / requests / keys,
                                    "all": sum(grown) / requests / keys}]

@@ -131,27 +131,15 @@ def connections(report, load, options):
 # ---- The bound ----------------------------------------------------------------------------
 
 MIB = 1048576
-# What is stated, beside -m and what the server's own statistics say it holds.
-FIXED = 4 * MIB
-EACH_WORKER = 640 * 1024
-EACH_CONNECTION = 400
-SHOWN = ("hash_bytes", "ghost_bytes", "probation_bytes", "read_buf_bytes",
-         "response_obj_bytes")
 
 
-def bound(server, memory, held):
-    """Bytes that the process may have in memory; `held`: connections."""
-    stats = server.stats()
-    return (memory * MIB + sum(int(stats.get(name, 0)) for name in SHOWN) + FIXED +
-            server.threads * EACH_WORKER + held * EACH_CONNECTION)
-
-
-def within(server, memory, held=0):
-    """RSS now and at most since forget_peak(), against the bound."""
+def within(server, memory):
+    """RSS now and at most since forget_peak(), against the bound that the server states."""
     row = {"memory_mib": memory, "rss_mib": server.rss() / MIB,
            "peak_mib": server.peak() / MIB}
-    if "hash_bytes" in server.stats() and "probation_bytes" in server.stats():
-        row["bound_mib"] = bound(server, memory, held) / MIB
+    bound = server.stats().get("memory_bound")
+    if bound is not None:
+        row["bound_mib"] = int(bound) / MIB
         row["holds"] = "yes" if row["peak_mib"] <= row["bound_mib"] else "NO"
     return row
 
@@ -178,7 +166,7 @@ def while_connected(server, memory, begin):
     count = server.crowd
     server.forget_peak()
     with held_connections(server, count, begin):
-        return within(server, memory, count)
+        return within(server, memory)
 
 
 def while_full(server, load, memory):

@@ -39,6 +39,8 @@ struct conn_figures {
     uint64_t read_buf_bytes_free; /* of which not in use */
     uint64_t reply_count; /* connections with replies not yet written */
     uint64_t reply_bytes; /* and how much */
+    uint64_t memory_bound; /* of the whole process; not of connections only, but nobody else
+                            * who is asked knows of all its parts */
     bool accepting;
 };
 

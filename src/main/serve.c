@@ -36,6 +36,7 @@
 #include "main/process.h"
 #include "main/reload.h"
 #include "main/sandbox.h"
+#include "main/slack.h"
 #include "main/space.h"
 #include "main/successor.h"
 #include "main/upkeep.h"
@@ -511,6 +512,7 @@ serve(struct options *options)
         .successor = { .launcher = -1, .link = -1 } };
     int status = STATUS_OS;
 
+    slack_limit();
     reload_init(&server.reload, options);
     if (!predecessor_find(&server.predecessor) ||
         (status = block_signals(&server)) != 0 ||

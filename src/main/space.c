@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "main/bound.h"
 #include "main/process.h"
 
 /* A piece of a chained item lies in one of the store's pages. */
@@ -19,7 +20,8 @@
 /* -o hashpower counts memcached's buckets of 8 bytes; ours have 64. */
 #define HASH_POWER_LESS 3
 
-/* ---- Stores ------------------------------------------------------------------------------ */
+/* ---- Stores
+ * ------------------------------------------------------------------------------ */
 
 void
 spaces_init(struct spaces *spaces, const struct options *options)
@@ -28,8 +30,8 @@ spaces_init(struct spaces *spaces, const struct options *options)
     for (unsigned i = 0; i < spaces->n; i++) {
         spaces->at[i].all = spaces;
         spaces->at[i].name = i == 0 ? NULL : options->spaces[i].name;
-        spaces->at[i].memory_max = i == 0 ? options->memory_max
-                                          : options->spaces[i].memory;
+        spaces->at[i].memory_max =
+            i == 0 ? options->memory_max : options->spaces[i].memory;
     }
 }
 
@@ -39,8 +41,10 @@ piece_max(const struct options *options)
     if (options->slab_chunk_max <= PIECE_MAX)
         return (uint32_t)options->slab_chunk_max;
     if (options->slab_chunk_max_given)
-        fprintf(stderr, "-o slab_chunk_max: larger items are cut into pieces of %u KiB "
-            "here\n", PIECE_MAX / 1024);
+        fprintf(stderr,
+            "-o slab_chunk_max: larger items are cut into pieces of %u KiB "
+            "here\n",
+            PIECE_MAX / 1024);
     return PIECE_MAX;
 }
 
@@ -52,8 +56,9 @@ name_file(struct space *space)
 
     if (file == NULL)
         return true;
-    int len = space->name == NULL ? asprintf(&space->memory_file, "%s", file)
-                                  : asprintf(&space->memory_file, "%s.%s", file, space->name);
+    int len = space->name == NULL
+                  ? asprintf(&space->memory_file, "%s", file)
+                  : asprintf(&space->memory_file, "%s.%s", file, space->name);
     if (len < 0)
         space->memory_file = NULL;
     return len >= 0;
@@ -75,7 +80,8 @@ open_store(struct space *space, const struct store_options *wanted)
     return status;
 }
 
-_Static_assert(FLUSH_PREFIXES_MAX <= STORE_FLUSH_PREFIXES_MAX, "the store has room for them");
+_Static_assert(
+    FLUSH_PREFIXES_MAX <= STORE_FLUSH_PREFIXES_MAX, "the store has room for them");
 _Static_assert(FLUSH_PREFIX_MAX <= STORE_FLUSH_PREFIX_MAX, "the store has room for each");
 
 /* The parts of a list with commas; how many. */
@@ -107,8 +113,8 @@ make_store(struct space *space, uint32_t chunk_max)
         .slab_sizes = options->slab_sizes,
         .nslab_sizes = options->nslab_sizes,
         .hash_power = options->hash_power == 0
-            ? 0
-            : (unsigned)(options->hash_power - HASH_POWER_LESS),
+                          ? 0
+                          : (unsigned)(options->hash_power - HASH_POWER_LESS),
         .hash_fixed = !options->hash_expand,
         .evict = options->evict,
         .preallocate = options->large_pages,
@@ -147,7 +153,8 @@ spaces_make_stores(struct spaces *spaces)
     return status;
 }
 
-/* ---- What the administration may ask -------------------------------------------------- */
+/* ---- What the administration may ask --------------------------------------------------
+ */
 
 void
 space_counts(struct space *space, struct counts *sum)
@@ -183,7 +190,7 @@ reset_hotkeys(void *context)
 static void
 tell_connections(void *context, struct conn_figures *figures_out)
 {
-    const struct space *space = context;
+    struct space *space = context;
     struct net_figures net;
 
     net_figures(space->all->net, &net);
@@ -200,6 +207,7 @@ tell_connections(void *context, struct conn_figures *figures_out)
         .read_buf_bytes_free = net.buffer_bytes,
         .reply_count = net.backlog_count,
         .reply_bytes = net.backlog_bytes,
+        .memory_bound = bound_stated(space->all),
         .accepting = net.accepting,
     };
 }
@@ -236,10 +244,11 @@ show_conn(void *context, const struct net_conn *conn)
 {
     const struct walk *walk = context;
 
-    walk->fn(walk->context,
-        &(struct conn_info){ .fd = conn->fd, .address = conn->address,
-            .listen_address = conn->listen_address, .state = state_name(conn),
-            .idle = conn->idle });
+    walk->fn(walk->context, &(struct conn_info){ .fd = conn->fd,
+                                .address = conn->address,
+                                .listen_address = conn->listen_address,
+                                .state = state_name(conn),
+                                .idle = conn->idle });
 }
 
 _Static_assert(NET_WALK >= CONN_WALK_MIN, "as many as the administration wants");
@@ -286,7 +295,8 @@ ask_shutdown(void *context, bool graceful)
     kill(getpid(), graceful ? SIGUSR1 : SIGINT);
 }
 
-/* ---- Contexts ----------------------------------------------------------------------------- */
+/* ---- Contexts
+ * ----------------------------------------------------------------------------- */
 
 static int
 make_context(struct space *space)
@@ -366,7 +376,8 @@ spaces_start(struct spaces *spaces)
     return error;
 }
 
-/* ---- Leaving ------------------------------------------------------------------------------ */
+/* ---- Leaving
+ * ------------------------------------------------------------------------------ */
 
 void
 spaces_leave(struct spaces *spaces, const struct note *of_net, struct baggage *baggage)
@@ -418,7 +429,8 @@ spaces_close(struct spaces *spaces)
     spaces->n = 0;
 }
 
-/* ---- Sums ---------------------------------------------------------------------------------- */
+/* ---- Sums
+ * ---------------------------------------------------------------------------------- */
 
 void
 spaces_sum(struct spaces *spaces, struct spaces_sum *sum_out)
@@ -435,6 +447,7 @@ spaces_sum(struct spaces *spaces, struct spaces_sum *sum_out)
         sum.items += totals.items;
         sum.memory_bytes += totals.memory_bytes;
         sum.limit_bytes += totals.limit_bytes;
+        sum.resident_bytes += totals.kept_bytes;
     }
     *sum_out = sum;
 }

@@ -84,6 +84,7 @@ void spaces_close(struct spaces *spaces);
 /* All of them together. Any thread. */
 struct spaces_sum {
     uint64_t items, memory_bytes, limit_bytes;
+    uint64_t resident_bytes; /* as memory_bytes, with pages that are kept for use */
     uint64_t get_hits, get_misses; /* since the start */
 };
 void spaces_sum(struct spaces *spaces, struct spaces_sum *sum_out);

@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/journal.h"
 #include "cmd/session.h"
+#include "main/slack.h"
 
 #define BUDGET_US      2000u
 #define PAUSE_LEAST_MS 2u
@@ -116,16 +117,20 @@ upkeep_main(void *context)
 {
     struct upkeep *upkeep = context;
     unsigned pause_ms = PAUSE_WORK_MS;
-    uint32_t bound_second = 0;
+    struct slack slack = { .stuck = 0 };
+    uint32_t second = 0;
 
     pthread_setname_np(pthread_self(), "upkeep");
     while (!sleep_ms(upkeep, pause_ms)) {
         uint32_t now = clock_seconds(upkeep->spaces->clock);
 
         pause_ms = keep_all(upkeep, now, pause_ms);
-        if (now != bound_second)
+        if (now != second) {
+            slack_keep(&slack, bound_resident(upkeep->bound),
+                bound_expected(upkeep->spaces), now);
             bound_keep(upkeep->bound, upkeep->spaces);
-        bound_second = now;
+        }
+        second = now;
     }
     return NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* upkeep.h - the thread that keeps the stores' house: expiry, growth, returned pages. */
+/* upkeep.h - the thread that keeps the stores' house: expiry, growth, returned memory. */
 #ifndef LARDER_MAIN_UPKEEP_H
 #define LARDER_MAIN_UPKEEP_H
 

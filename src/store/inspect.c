@@ -117,6 +117,7 @@ store_totals(struct store *store, struct store_totals *totals)
     *totals = (struct store_totals){
         .limit_bytes = limit_bytes(store),
         .memory_bytes = (uint64_t)slab->pages_held << PAGE_SIZE_BITS,
+        .kept_bytes = ((uint64_t)slab->pages_held + slab->pool_kept) << PAGE_SIZE_BITS,
         .pages_free = slab->pool_count,
         .sweep_runs = get(&store->sweep_runs),
         .pages_moved = get(&store->pages_moved),

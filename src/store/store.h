@@ -462,6 +462,7 @@ enum store_move store_move_page(struct store *store, struct store_thread *thread
 
 struct store_totals {
     uint64_t limit_bytes, memory_bytes; /* the limit; bytes in pages held by classes */
+    uint64_t kept_bytes;                /* the same with pages kept for them; others are bare */
     uint64_t pages_free;                /* pages owned by the store and by no class */
     uint64_t items, bytes;              /* linked now; their headers, keys and values */
     uint64_t items_total;               /* ever linked */

@@ -140,6 +140,12 @@ set_overflow(struct bucket *bucket, uint32_t overflow)
     put(&bucket->meta, (uint64_t)overflow << 32 | meta_seq(meta));
 }
 
+static uint32_t
+overflow_fresh(const struct table *table)
+{
+    return atomic_load_explicit(&table->overflow_fresh, memory_order_relaxed);
+}
+
 /* A bucket of empty slots from the overflow section; 0: used up. */
 static uint32_t
 overflow_take(struct table *table)
@@ -150,7 +156,7 @@ overflow_take(struct table *table)
     if (table->overflow_free != 0) {
         index = table->overflow_free;
         table->overflow_free = meta_overflow(load(&table->overflow[index].meta));
-    } else if (table->overflow_fresh < table->overflow_max) {
+    } else if (overflow_fresh(table) < table->overflow_max) {
         index = table->overflow_fresh++;
     }
     if (index != 0)
@@ -394,9 +400,7 @@ out:
 uint64_t
 table_bytes(const struct table *table)
 {
-    return ((uint64_t)table_count(table) +
-        atomic_load_explicit(&table->overflow_used, memory_order_relaxed)) *
-        sizeof(struct bucket);
+    return ((uint64_t)table_count(table) + overflow_fresh(table)) * sizeof(struct bucket);
 }
 
 void

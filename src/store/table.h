@@ -60,9 +60,9 @@ struct table {
     bool fixed;                    /* never grows */
     _Atomic uint32_t nbuckets;     /* written under split_lock */
     struct lock split_lock;
-    struct lock overflow_lock;     /* guards the two fields below */
+    struct lock overflow_lock;     /* guards the three fields below */
     uint32_t overflow_free;        /* linked by their meta's upper half */
-    uint32_t overflow_fresh;       /* buckets from here on were never used */
+    _Atomic uint32_t overflow_fresh; /* buckets from here on were never used */
     _Atomic uint32_t overflow_used;
     _Atomic int64_t items;         /* about: threads add to it in batches */
     struct lock stripes[TABLE_STRIPES];
@@ -169,6 +169,7 @@ bool table_wants_growth(const struct table *table);
 /* Splits one bucket; false: nothing to do, or somebody else is at it. */
 bool table_grow(struct table *table);
 
+/* Memory that it has touched, which it keeps. */
 uint64_t table_bytes(const struct table *table);
 
 /* Calls back for every linked item. No other thread may be inside the store. */

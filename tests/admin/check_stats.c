@@ -58,9 +58,10 @@ START_TEST(general_statistics_have_memcacheds_names_in_its_order)
     fixture_ask(&fixture, "stats");
     names = names_of(&fixture);
     ck_assert_int_eq(strncmp(names, GENERAL, sizeof GENERAL - 1), 0);
-    ck_assert_str_eq(
-        names + sizeof GENERAL - 1, "partial_kicks ghost_hits ghost_bytes "
-        "huge_page_bytes probation_bytes counter_bytes counter_limit takeovers upload_bytes pinned_bytes ");
+    ck_assert_str_eq(names + sizeof GENERAL - 1,
+        "partial_kicks ghost_hits ghost_bytes huge_page_bytes "
+        "probation_bytes memory_bound counter_bytes counter_limit takeovers upload_bytes "
+        "pinned_bytes ");
     ck_assert_str_eq(fixture.reply + fixture.reply_len - 5, "END\r\n");
     free(names);
     fixture_close(&fixture);
@@ -103,8 +104,8 @@ START_TEST(a_fresh_server_is_two_seconds_old)
     fixture_wait(&fixture, 100);
     fixture_ask(&fixture, "stats");
     ck_assert_int_ge(atoi(fixture_stat(&fixture, "uptime")), 102);
-    ck_assert_int_le(llabs(atoll(fixture_stat(&fixture, "time")) - (long long)time(NULL)),
-        1);
+    ck_assert_int_le(
+        llabs(atoll(fixture_stat(&fixture, "time")) - (long long)time(NULL)), 1);
     fixture_close(&fixture);
 }
 END_TEST
@@ -178,8 +179,8 @@ check_counted(struct fixture *fixture, uint64_t first, uint64_t step)
     for (size_t i = 0; i < sizeof COUNTED / sizeof COUNTED[0]; i++) {
         const char *shown = fixture_stat(fixture, COUNTED[i]);
         ck_assert_msg(shown != NULL, "%s", COUNTED[i]);
-        ck_assert_msg(strtoull(shown, NULL, 10) == first + i * step, "%s: %s", COUNTED[i],
-            shown);
+        ck_assert_msg(
+            strtoull(shown, NULL, 10) == first + i * step, "%s: %s", COUNTED[i], shown);
     }
 }
 
@@ -206,10 +207,19 @@ START_TEST(connection_counts_are_reset_and_gauges_are_not)
     struct fixture fixture;
 
     fixture_open(&fixture);
-    fixture.conns = (struct conn_figures){ .current = 3, .total = 90, .rejected = 7,
-        .structures = 5, .reserved_fds = 20, .listen_disabled = 2,
-        .listen_disabled_us = 1500, .read_buf_count = 4, .read_buf_bytes = 65536,
-        .read_buf_bytes_free = 4096, .reply_count = 1, .reply_bytes = 77,
+    fixture.conns = (struct conn_figures){ .current = 3,
+        .total = 90,
+        .rejected = 7,
+        .structures = 5,
+        .reserved_fds = 20,
+        .listen_disabled = 2,
+        .listen_disabled_us = 1500,
+        .read_buf_count = 4,
+        .read_buf_bytes = 65536,
+        .read_buf_bytes_free = 4096,
+        .reply_count = 1,
+        .reply_bytes = 77,
+        .memory_bound = 99000000,
         .accepting = true };
     for (unsigned round = 0; round < 2; round++) {
         fixture_ask(&fixture, "stats");
@@ -229,6 +239,7 @@ START_TEST(connection_counts_are_reset_and_gauges_are_not)
         ck_assert_str_eq(fixture_stat(&fixture, "read_buf_bytes_free"), "4096");
         ck_assert_str_eq(fixture_stat(&fixture, "response_obj_count"), "1");
         ck_assert_str_eq(fixture_stat(&fixture, "response_obj_bytes"), "77");
+        ck_assert_str_eq(fixture_stat(&fixture, "memory_bound"), "99000000");
         ck_assert_str_eq(fixture_stat(&fixture, "accepting_conns"), "1");
         fixture_ask(&fixture, "stats reset");
     }
@@ -294,8 +305,8 @@ START_TEST(evictions_of_a_full_cache_are_counted_and_reset)
 END_TEST
 
 #ifdef HAVE_TLS
-#define TLS_SETTINGS                                                                      \
-    "ssl_enabled ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers "       \
+#define TLS_SETTINGS                                                                     \
+    "ssl_enabled ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers "      \
     "ssl_ca_cert ssl_wbuf_size ssl_session_cache ssl_kernel_tls ssl_min_version "
 #else
 #define TLS_SETTINGS ""
@@ -432,8 +443,8 @@ START_TEST(items_and_slabs_show_classes_in_use)
 
     fixture_ask(&fixture, "stats items");
     for (const char *at = ITEMS; *at != '\0'; at += strcspn(at, " ") + 1)
-        sprintf(expected + strlen(expected), "items:%u:%.*s ", id,
-            (int)strcspn(at, " "), at);
+        sprintf(
+            expected + strlen(expected), "items:%u:%.*s ", id, (int)strcspn(at, " "), at);
     names = names_of(&fixture);
     ck_assert_str_eq(names, expected);
     free(names);

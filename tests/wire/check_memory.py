@@ -3,10 +3,13 @@
 """How much memory the server takes, and what it keeps when it is full.
 
 What it protects: --memory-total bounds the process, not only its items; -m understands
-shares of memory; and through the protocol, as a site would notice it, limits that count in
+shares of memory; what clients and evicted items took goes back to the system, so that the
+bound holds which the server states; and through the protocol, as a site would notice it, limits that count in
 a counter outlive any flood, while values of every size find room.
 """
+import contextlib
 import os
+import resource
 import sys
 import time
 import unittest
@@ -45,6 +48,40 @@ class Bounds(unittest.TestCase):
             stats = server.stats()
             self.assertLess(int(stats["limit_maxbytes"]), 60 * MIB)
             self.assertGreater(int(stats["curr_items"]), 50000)
+
+    def _within_its_bound(self, server, what):
+        """Memory goes back some seconds later; a busy machine takes its time."""
+        end = time.monotonic() + 60 * srv.SLOW
+        while server.rss() > int(server.stats()["memory_bound"]):
+            self.assertLess(time.monotonic(), end,
+                            (what, server.rss(), server.stats()["memory_bound"]))
+            time.sleep(0.2)
+
+    @unittest.skipIf(srv.sanitized(), "its allocator keeps what is freed")
+    def test_what_was_taken_goes_back(self):
+        clients = 800
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        with srv.Server("-m", "32", "-t", "2", "-c", str(clients + 50)) as server:
+            with server.connect() as talk:
+                for turn in range(3):
+                    fill(talk, b"key%d" % turn, 150000, 10)
+            self._within_its_bound(server, "full")
+            full = int(server.stats()["memory_bound"])
+            with contextlib.ExitStack() as held:
+                for _ in range(clients):
+                    talk = held.enter_context(server.connect())
+                    talk.send(b"set part 0 0 8000\r\n" + b"x" * 7900)
+                end = time.monotonic() + 60 * srv.SLOW
+                while int(server.stats()["memory_bound"]) < full + clients * 7900:
+                    self.assertLess(time.monotonic(), end, server.stats())
+                    time.sleep(0.1)
+                self._within_its_bound(server, "holding parts of values")
+            self._within_its_bound(server, "left by its clients")
+            with server.connect() as talk:
+                talk.ask(b"cache_memlimit 8\r\n", b"OK\r\n")
+            self._within_its_bound(server, "with a quarter of its memory")
+            self.assertLess(int(server.stats()["memory_bound"]), full - 20 * MIB)
 
     def test_m_takes_a_share_of_memory(self):
         limits = {}

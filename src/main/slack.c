@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "main/slack.h"
+
+#include "config.h"
+
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
+
+/* glibc's, which it raises by itself to megabytes as soon as a large block is freed; and
+ * of what is free at the end malloc_trim() returns the main thread's only. */
+#define END_BYTES (128 * 1024)
+
+void
+slack_limit(void)
+{
+#ifdef HAVE_MALLOC_TRIM
+    (void)mallopt(M_TRIM_THRESHOLD, END_BYTES);
+#endif
+}
+
+bool
+slack_due(struct slack *slack, uint64_t resident, uint64_t expected, uint32_t now)
+{
+    uint64_t excess = resident > expected ? resident - expected : 0;
+
+    if (slack->returned || excess < slack->stuck)
+        slack->stuck = excess;
+    slack->returned = excess > slack->stuck + SLACK_BYTES &&
+                      (slack->second == 0 || now - slack->second >= SLACK_SECONDS);
+    if (slack->returned)
+        slack->second = now;
+    return slack->returned;
+}
+
+void
+slack_keep(struct slack *slack, uint64_t resident, uint64_t expected, uint32_t now)
+{
+    if (!slack_due(slack, resident, expected, now))
+        return;
+#ifdef HAVE_MALLOC_TRIM
+    (void)malloc_trim(0);
+#endif
+}
