@@ -12,8 +12,14 @@
 #define PROGRAM_PART   (6 * 1024 * KIB)
 #define WORKER_PART    (640 * KIB)
 #define NAMESPACE_PART (512 * KIB)
+/* Of a namespace on huge pages: of index and fingerprints half a page may be unused, and of the
+ * index one is ready before it is needed. */
+#define HUGE_PART      (3 * 1024 * KIB)
 #define CONN_PART      400u
 #define CONN_PART_TLS  (16 * KIB)
+/* With what is kept for it, and one part in so many for how the allocator lays it out. */
+#define KEPT_PART  128u
+#define KEPT_SHARE 20
 
 /* However much everything else takes. */
 #define ITEMS_LEAST (UINT64_C(2) << 20)
@@ -82,17 +88,18 @@ bound_keep(struct bound *bound, struct spaces *spaces)
 static uint64_t
 beside_items(struct spaces *spaces)
 {
-    uint64_t sum = PROGRAM_PART + (uint64_t)spaces->options->threads * WORKER_PART;
+    uint64_t sum = PROGRAM_PART + (uint64_t)spaces->options->threads * WORKER_PART, kept;
     struct net_figures net;
 
     net_figures(spaces->net, &net);
-    sum += net.kept_bytes + net.backlog_bytes +
+    kept = net.kept_bytes + net.backlog_bytes;
+    sum += kept + kept / KEPT_SHARE + (net.kept_count + net.backlog_count) * KEPT_PART +
            net.current * (spaces->tls != NULL ? CONN_PART_TLS : CONN_PART);
     for (unsigned i = 0; i < spaces->n; i++) {
         struct store_totals totals;
         store_totals(spaces->at[i].store, &totals);
         sum += totals.index_bytes + totals.ghost_bytes + totals.probation_bytes +
-               NAMESPACE_PART;
+               NAMESPACE_PART + (totals.huge_page_bytes != 0 ? HUGE_PART : 0);
     }
     return sum;
 }

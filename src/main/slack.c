@@ -24,13 +24,20 @@ slack_due(struct slack *slack, uint64_t resident, uint64_t expected, uint32_t no
 {
     uint64_t excess = resident > expected ? resident - expected : 0;
 
-    if (slack->returned || excess < slack->stuck)
-        slack->stuck = excess;
-    slack->returned = excess > slack->stuck + SLACK_BYTES &&
-                      (slack->second == 0 || now - slack->second >= SLACK_SECONDS);
-    if (slack->returned)
-        slack->second = now;
-    return slack->returned;
+    if (excess <= SLACK_BYTES) {
+        slack->excess = 0;
+        return false;
+    }
+    if (excess > slack->excess + SLACK_BYTES)
+        slack->wait = SLACK_SECONDS;
+    if (slack->last != 0 && now - slack->last < slack->wait)
+        return false;
+    slack->excess = excess;
+    slack->last = now;
+    slack->wait *= 2;
+    if (slack->wait > SLACK_SECONDS_MOST)
+        slack->wait = SLACK_SECONDS_MOST;
+    return true;
 }
 
 void

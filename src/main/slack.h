@@ -18,14 +18,16 @@
 
 /* So much more than expected is not worth the walk through the allocator's lists. */
 #define SLACK_BYTES (UINT64_C(1) << 20)
-/* Seconds from one walk to the next, at least. */
-#define SLACK_SECONDS 5u
+/* Seconds from one walk to the next, at least; twice as long after each, up to the most,
+ * while it is still about the same that was not returned. */
+#define SLACK_SECONDS      5u
+#define SLACK_SECONDS_MOST 600u
 
 /* All zero at first. */
 struct slack {
-    uint64_t stuck;  /* of what is beyond the expected, this could not be returned */
-    uint32_t second; /* of the last walk */
-    bool returned;   /* that was the last thing done */
+    uint64_t excess; /* what was beyond the expected at the last walk */
+    uint32_t last;   /* second of it; 0: there was none */
+    uint32_t wait;   /* seconds until the next one */
 };
 
 /* Sets what the allocator may keep at the end of each worker's part of its memory. Before

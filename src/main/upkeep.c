@@ -117,7 +117,7 @@ upkeep_main(void *context)
 {
     struct upkeep *upkeep = context;
     unsigned pause_ms = PAUSE_WORK_MS;
-    struct slack slack = { .stuck = 0 };
+    struct slack slack = { .last = 0 };
     uint32_t second = 0;
 
     pthread_setname_np(pthread_self(), "upkeep");

@@ -116,9 +116,9 @@ item_dispose(struct store *store, struct item *item)
 
 /* `id`: the class whose chunk is wanted, which for a large item is that of a piece. */
 static void
-count_victim(struct store *store, struct item *item, uint64_t hash, unsigned id,
-    uint32_t now)
+count_victim(struct store *store, const struct table_spot *spot, unsigned id, uint32_t now)
 {
+    const struct item *item = spot->item;
     uint32_t info = item_info(item);
     struct slab_class *class = &store->slab.classes[INFO_CLASS(info)];
     uint32_t access = item_last_access(item), age = now > access ? now - access : 0;
@@ -137,7 +137,7 @@ count_victim(struct store *store, struct item *item, uint64_t hash, unsigned id,
     if (INFO_REFS(info) != 0)
         atomic_fetch_add_explicit(&class->evicted_active, 1, memory_order_relaxed);
     atomic_store_explicit(&class->evicted_age, age, memory_order_relaxed);
-    policy_evicted(store, id, hash, age, now);
+    policy_evicted(store, id, spot, age, now);
 }
 
 /* The item that a chunk belongs to, as it seems without any lock: its ref, or 0. */
@@ -188,7 +188,7 @@ lock_owner(struct store *store, struct store_thread *thread, uint64_t ref,
         return nowhere;
     racy_read(thread->key, item->data, key_len);
     hash = hash_bytes(&store->hash_key, thread->key, key_len);
-    policy_prefetch(store, hash);
+    policy_prefetch(store, table_bucket(hash, table_count(&store->table)));
     return lock_spot(store, hash, ref, stripe_out);
 }
 
@@ -261,7 +261,7 @@ unlink_victim(struct store *store, struct store_thread *thread,
         return NULL;
     if (may_evict(store, item, now, why)) {
         if (why != EVICT_DEAD_ONLY)
-            count_victim(store, item, spot.hash, id, now);
+            count_victim(store, &spot, id, now);
         if (why != EVICT_DEAD_ONLY && is_observed(thread))
             show_victim(store, thread, item, now);
         item_unlink(store, thread, &spot);
@@ -293,6 +293,7 @@ evict_from(struct store *store, struct store_thread *thread, unsigned id, bool a
 {
     struct victim victim = policy_victim(store, id, anyway, now);
     struct item *item;
+    uint32_t info;
 
     *done_out = false;
     if (victim.ref == 0)
@@ -301,14 +302,22 @@ evict_from(struct store *store, struct store_thread *thread, unsigned id, bool a
     if (item == NULL)
         return NULL;
     *done_out = true;
+    info = item_info(item);
     /* A page that is being emptied gets its chunks back. */
-    if (INFO_CLASS(item_info(item)) == id && !(item_info(item) & INFO_LARGE) &&
+    if (INFO_CLASS(info) == id && !(info & INFO_LARGE) &&
         !slab_draining(&store->slab, item)) {
         item_set_info(item, info_make(0, id, KIND_RESERVED));
         return item;
     }
     item_dispose(store, item);
     return NULL;
+}
+
+/* A free chunk of the class, or of a free page. */
+static struct item *
+chunk_free(struct store *store, unsigned id)
+{
+    return slab_all_taken(&store->slab, id) ? NULL : slab_alloc(&store->slab, id);
 }
 
 /* From the class's own chunks, by eviction. `anyway`: even if all that the hand meets are in
@@ -324,7 +333,7 @@ evict_own(struct store *store, struct store_thread *thread, unsigned id, bool an
 
         chunk = evict_from(store, thread, id, anyway, now, &done);
         if (chunk == NULL && done)
-            chunk = slab_alloc(&store->slab, id);
+            chunk = chunk_free(store, id);
     }
     return chunk;
 }
@@ -332,7 +341,7 @@ evict_own(struct store *store, struct store_thread *thread, unsigned id, bool an
 struct item *
 chunk_get_own(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
 {
-    struct item *chunk = slab_alloc(&store->slab, id);
+    struct item *chunk = chunk_free(store, id);
 
     if (chunk != NULL || !store->options.evict)
         return chunk;
@@ -343,7 +352,7 @@ struct item *
 chunk_get(struct store *store, struct store_thread *thread, unsigned id, uint32_t now)
 {
     struct slab_class *class = &store->slab.classes[id];
-    struct item *chunk = slab_alloc(&store->slab, id);
+    struct item *chunk = chunk_free(store, id);
 
     if (chunk != NULL)
         return chunk;

@@ -27,22 +27,6 @@ policy_protects(struct store *store, const struct item *item, uint32_t info, uin
 
 /* ---- Ghosts -------------------------------------------------------------------------- */
 
-/* How many evictions make one step of the class's ghosts: their whole memory, or the window
- * in which they ask for pages if that is longer, takes a quarter of the range. */
-static unsigned
-step_shift(const struct slab_class *class)
-{
-    uint64_t used = counter_get(&class->used), least = class_window_min(class);
-    uint64_t range = used > least ? used : least;
-    unsigned shift;
-
-    if (range <= GHOST_STEPS / 4)
-        return 0;
-    /* At its least, with the highest bit in the place of that of a quarter; or one more. */
-    shift = (unsigned)(__builtin_clzll(GHOST_STEPS / 4) - __builtin_clzll(range));
-    return range >> shift > GHOST_STEPS / 4 ? shift + 1 : shift;
-}
-
 static uint32_t
 evictions_of(const struct slab_class *class)
 {
@@ -50,24 +34,23 @@ evictions_of(const struct slab_class *class)
 }
 
 void
-policy_prefetch(const struct store *store, uint64_t hash)
+policy_prefetch(const struct store *store, uint32_t bucket)
 {
-    __builtin_prefetch(
-        &store->ghost.sets[table_bucket(hash, table_count(&store->table))], 1);
+    __builtin_prefetch(&store->ghost.sets[bucket], 1);
 }
 
 /* Was the key evicted lately? If so, that is also a sign that the class needs more pages. */
 static bool
-was_ghost(struct store *store, uint64_t hash, unsigned id, bool is_counter)
+was_ghost(struct store *store, const struct table_spot *spot, unsigned id, bool is_counter)
 {
     struct slab_class *class = &store->slab.classes[id];
-    unsigned shift = step_shift(class);
-    uint32_t bucket, age;
+    uint32_t gone = evictions_of(class), bucket, age;
+    unsigned shift = class_step_shift(class);
 
-    if (evictions_of(class) == 0)
+    if (gone == 0)
         return false;
-    bucket = table_bucket(hash, table_count(&store->table));
-    if (!ghost_take(&store->ghost, bucket, hash, id, evictions_of(class) >> shift, &age))
+    bucket = table_spot_bucket(&store->table, spot);
+    if (!ghost_take(&store->ghost, bucket, spot->hash, id, gone >> shift, &age))
         return false;
     if ((uint64_t)age << shift <= class_window(class))
         atomic_fetch_add_explicit(&class->wanted, is_counter ? COUNTER_WEIGHT : 1,
@@ -92,26 +75,28 @@ note_age(struct slab_class *class, uint32_t age, uint32_t now)
 }
 
 void
-policy_evicted(struct store *store, unsigned id, uint64_t hash, uint32_t age, uint32_t now)
+policy_evicted(struct store *store, unsigned id, const struct table_spot *spot, uint32_t age,
+    uint32_t now)
 {
     struct slab_class *class = &store->slab.classes[id];
+    uint32_t gone =
+        (uint32_t)atomic_fetch_add_explicit(&class->gone, 1, memory_order_relaxed) + 1;
 
-    atomic_fetch_add_explicit(&class->gone, 1, memory_order_relaxed);
     note_age(class, age, now);
-    ghost_add(&store->ghost, table_bucket(hash, table_count(&store->table)), hash, id,
-        evictions_of(class) >> step_shift(class));
+    ghost_add(&store->ghost, table_spot_bucket(&store->table, spot), spot->hash, id,
+        gone >> class_step_shift(class));
 }
 
 /* ---- Coming -------------------------------------------------------------------------- */
 
 uint32_t
-policy_admit(struct store *store, const struct item *old, uint64_t hash, unsigned id,
+policy_admit(struct store *store, const struct table_spot *spot, unsigned id,
     unsigned last_id, bool is_counter)
 {
-    if (old != NULL)
-        return item_info(old) & (INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE);
-    if (was_ghost(store, hash, id, is_counter) ||
-        (last_id != id && was_ghost(store, hash, last_id, false)))
+    if (spot->item != NULL)
+        return item_info(spot->item) & (INFO_PROBATION | INFO_REFS_MAX * INFO_REF_ONE);
+    if (was_ghost(store, spot, id, is_counter) ||
+        (last_id != id && was_ghost(store, spot, last_id, false)))
         return 0;
     if (is_counter || store->options.lru)
         return 0;

@@ -34,16 +34,18 @@
 
 struct store;
 struct store_thread;
+struct table_spot;
 
-/* Bits that a new item of a key begins with: where `old` (the key's present item, or NULL) was,
- * there it stays; otherwise by its ghost. To be set in its info, and in its pieces', which
+/* Bits that a new item of a key begins with: where the key's present item was, if the spot has
+ * one, there it stays; otherwise by its ghost. To be set in its info, and in its pieces', which
  * then go to policy_enlist(). The stripe is held. `id`, `last_id`: class of the item, or of the
  * first and the last of its pieces: whichever was short of memory knows its ghost.
  * `is_counter`: see put_is_counter(). */
-uint32_t policy_admit(struct store *store, const struct item *old, uint64_t hash,
-    unsigned id, unsigned last_id, bool is_counter);
-/* Fetches into the CPU's cache what policy_admit() and policy_evicted() will want to know. */
-void policy_prefetch(const struct store *store, uint64_t hash);
+uint32_t policy_admit(struct store *store, const struct table_spot *spot, unsigned id,
+    unsigned last_id, bool is_counter);
+/* Fetches into the CPU's cache what policy_admit() and policy_evicted() will want to know of the
+ * keys of a bucket. */
+void policy_prefetch(const struct store *store, uint32_t bucket);
 /* A chunk whose info says INFO_PROBATION enters its class's ring; `hash` is its key's. */
 void policy_enlist(struct store *store, struct item *chunk, uint64_t hash);
 
@@ -63,10 +65,10 @@ struct victim {
  * locked afterwards, so the caller must look again under the item's stripe.
  */
 struct victim policy_victim(struct store *store, unsigned id, bool anyway, uint32_t now);
-/* Tells that the item is being evicted, `age` seconds after its last use; its stripe is held.
- * `id`: the class in which memory was short. */
-void policy_evicted(struct store *store, unsigned id, uint64_t hash, uint32_t age,
-    uint32_t now);
+/* Tells that the spot's item is being evicted, `age` seconds after its last use; its stripe is
+ * held. `id`: the class in which memory was short. */
+void policy_evicted(struct store *store, unsigned id, const struct table_spot *spot,
+    uint32_t age, uint32_t now);
 
 /* Never evicted now: a counter that lives, within the reserve. */
 bool policy_protects(struct store *store, const struct item *item, uint32_t info,

@@ -234,6 +234,7 @@ exchange_class(struct state *state, struct store *store, struct slab_class *clas
 
     part(state, 'c');
     class->pages = state_small(state, class->pages, slab->pages_held);
+    slab_set_step(class);
     class->first = page_number(state, class->first, slab);
     class->free_first = page_number(state, class->free_first, slab);
     class->used = state_number(state, class->used, (uint64_t)class->pages * class->per_page);

@@ -64,7 +64,8 @@ struct slab_class {
      * times 256. Written without the lock: a lost update changes nothing that matters. */
     _Atomic uint32_t evicted_age, mean_age;
     _Atomic uint32_t evicted_at; /* second of the last eviction */
-    _Atomic uint64_t gone;       /* evictions by which ghosts tell their age */
+    _Atomic uint64_t gone;       /* evictions by which ghosts tell their age ... */
+    _Atomic uint32_t step_shift; /* ... 2 to this many of them in a step, by its pages */
     _Atomic uint64_t ghost_hits; /* keys that came back while they were remembered ... */
     _Atomic uint64_t wanted;     /* ... so soon that more pages would have kept them */
     /* The page balance's own; see balance.c. */
@@ -116,6 +117,23 @@ slab_class_for(const struct slab *slab, uint32_t bytes)
 /* The smallest class of any size, by search; the largest if none is large enough. */
 unsigned slab_class_for_piece(const struct slab *slab, uint64_t bytes);
 
+/* Changed under the class's lock, and looked at without. */
+static inline uint32_t
+class_free_first(const struct slab_class *class)
+{
+    return atomic_load_explicit(&class->free_first, memory_order_relaxed);
+}
+
+/* Everything is taken, as far as can be told without a lock: what a full cache is nearly
+ * always. Saves the two of slab_alloc(), and 60 instructions of a set. */
+static inline bool
+slab_all_taken(const struct slab *slab, unsigned id)
+{
+    return class_free_first(&slab->classes[id]) == NO_PAGE &&
+        atomic_load_explicit(&slab->pages_held, memory_order_relaxed) >=
+        atomic_load_explicit(&slab->pages_max, memory_order_relaxed);
+}
+
 /* A chunk, of kind KIND_RESERVED, from the class's free chunks or a free page. NULL: only
  * eviction helps. */
 struct item *slab_alloc(struct slab *slab, unsigned id);
@@ -142,6 +160,14 @@ class_window(const struct slab_class *class)
 
     return part > class_window_min(class) ? part : class_window_min(class);
 }
+
+static inline unsigned
+class_step_shift(const struct slab_class *class)
+{
+    return atomic_load_explicit(&class->step_shift, memory_order_relaxed);
+}
+/* Sets it, for a class that has come to its pages otherwise than one by one. */
+void slab_set_step(struct slab_class *class);
 
 /* Is the chunk's page being emptied at the moment? */
 static inline bool

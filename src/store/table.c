@@ -211,15 +211,15 @@ chain_add(struct table *table, struct bucket *first, uint64_t word)
 }
 
 bool
-table_insert(struct table *table, uint64_t hash, uint64_t ref)
+table_insert(struct table *table, const struct table_spot *spot, uint64_t ref)
 {
-    struct bucket *first = bucket_of(table, hash);
+    struct bucket *first = spot->bucket;
     bool ok;
 
     /* The sequence moves although one store does the insertion: a reader must not put a
      * miss before it together with something it saw after it. */
     table_change_begin(first);
-    ok = chain_add(table, first, slot_make(hash, ref));
+    ok = chain_add(table, first, slot_make(spot->hash, ref));
     table_change_end(first);
     return ok;
 }

@@ -77,6 +77,13 @@ struct table_spot {
     uint64_t hash;
 };
 
+/* The number of its first bucket, which is also that of its ghosts. */
+static inline uint32_t
+table_spot_bucket(const struct table *table, const struct table_spot *spot)
+{
+    return (uint32_t)(spot->bucket - table->buckets);
+}
+
 static inline uint64_t
 table_slot(const struct table_spot *spot)
 {
@@ -156,8 +163,8 @@ struct table_spot table_find_ref(struct table *table, uint64_t hash, uint64_t re
 void table_change_begin(struct bucket *bucket);
 void table_change_end(struct bucket *bucket);
 
-/* Links a new item. False: no overflow bucket could be had. */
-bool table_insert(struct table *table, uint64_t hash, uint64_t ref);
+/* Links a new item where table_find() has found none. False: no overflow bucket could be had. */
+bool table_insert(struct table *table, const struct table_spot *spot, uint64_t ref);
 /* Lets a slot refer to another item of the same key; the tag stays. */
 void table_replace(struct table_spot *spot, uint64_t ref);
 void table_remove(struct table *table, struct table_spot *spot);

@@ -130,9 +130,9 @@ put_replace(struct store *store, struct store_thread *thread, struct table_spot 
         *dead = old;
 }
 
-/* `old`: the key's present item, or NULL. */
+/* `spot`: of the key's present item, or where it will be. */
 static struct item *
-put_new(struct store *store, struct store_thread *thread, const struct item *old,
+put_new(struct store *store, struct store_thread *thread, const struct table_spot *spot,
     const struct put *put, uint32_t info, uint32_t now, struct store_written *written)
 {
     unsigned id = slab_class_for(&store->slab, item_used(info, put_value_len(put)));
@@ -140,7 +140,7 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
     struct item *item;
     uint32_t bits;
 
-    policy_prefetch(store, put->hash);
+    policy_prefetch(store, table_spot_bucket(&store->table, spot));
     item = chunk_get(store, thread, id, now);
     if (item == NULL)
         return NULL;
@@ -150,7 +150,7 @@ put_new(struct store *store, struct store_thread *thread, const struct item *old
         id = upload_class(put->upload);
         last_id = upload_last_class(put->upload);
     }
-    bits = policy_admit(store, old, put->hash, id, last_id, put->counter) |
+    bits = policy_admit(store, spot, id, last_id, put->counter) |
         INFO_TAG_OF(written->cas);
     if (info & INFO_LARGE) {
         upload_give(put->upload, item, item_chain(item, info), bits, put->hash);
@@ -183,12 +183,12 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
         put_in_place(thread, spot, put, info, now, written);
         item = spot->item;
     } else {
-        item = put_new(store, thread, spot->item, put, info, now, written);
+        item = put_new(store, thread, spot, put, info, now, written);
         if (item == NULL)
             return STORE_NO_MEMORY;
         if (spot->item != NULL) {
             put_replace(store, thread, spot, item, dead);
-        } else if (table_insert(&store->table, put->hash, item_ref(store, item))) {
+        } else if (table_insert(&store->table, spot, item_ref(store, item))) {
             count_items(store, thread, 1);
         } else {
             /* Without its pieces, which the upload still has. */

@@ -64,11 +64,13 @@ static bool
 insert(struct fixture *fixture, unsigned n, uint64_t hash)
 {
     struct item *item = item_number(fixture, n);
+    struct table_spot spot;
 
     memcpy(item->data, &n, sizeof n);
     item_set_info(item, info_make(sizeof n, 1, KIND_ITEM));
     fixture->hashes[n] = hash;
-    fixture->linked[n] = table_insert(&fixture->table, hash,
+    spot = table_find(&fixture->table, hash, key_number(fixture, n));
+    fixture->linked[n] = table_insert(&fixture->table, &spot,
         arena_ref(&fixture->arena, item));
     if (n >= fixture->nitems)
         fixture->nitems = n + 1;
@@ -405,7 +407,7 @@ chain_worker(void *argument)
         if (spot.item != NULL)
             table_remove(table, &spot);
         else
-            (void)table_insert(table, hash,
+            (void)table_insert(table, &spot,
                 arena_ref(&crowd->fixture->arena, item_number(crowd->fixture, n)));
         lock_give(table_stripe(table, hash));
     }
