@@ -7,8 +7,8 @@
 #include <malloc.h>
 #endif
 
-/* glibc's, which it raises by itself to megabytes as soon as a large block is freed; and
- * of what is free at the end malloc_trim() returns the main thread's only. */
+/* glibc's, which it raises by itself to megabytes as soon as a large block is freed. What is free
+ * at the end of a thread's heap is not malloc_trim()'s but hold_return_memory()'s to return. */
 #define END_BYTES (128 * 1024)
 
 void

@@ -8,6 +8,9 @@
 #include "net/inside.h"
 
 #define KEEP_STEP 256u /* sizes of kept input are multiples of it */
+/* From this length on a free makes glibc put neighbours together and return what is free at the
+ * end of a thread's heap; malloc_trim() does not do that for threads. */
+#define CONSOLIDATION (65536u + 64u)
 /* Bytes after which the time for a transfer begins anew. */
 #define SENT_RENEW 65536u
 /* Who moves fewer bytes a second, over so many seconds, is as good as stalled: a byte now
@@ -187,4 +190,13 @@ hold_stalled_for(const struct hold *hold, uint32_t now)
                                           : slow_for(now, hold->sent_began, hold->sent);
 
     return slow > still ? slow : still;
+}
+
+void
+hold_return_memory(void)
+{
+    /* Volatile, or compilers see that it comes to nothing. */
+    void *volatile block = malloc(CONSOLIDATION);
+
+    free(block);
 }

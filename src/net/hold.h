@@ -46,6 +46,10 @@ void hold_forget_backlog(struct hold *hold);
 /* `len` bytes of the backlog went. */
 void hold_sent(struct hold *hold, size_t len);
 
+/* Lets the allocator look at what is free at the end of the calling thread's part of its memory,
+ * and return it. To be called now and then by each thread that frees holds. */
+void hold_return_memory(void);
+
 /* Seconds without progress worth the name. */
 uint32_t hold_stalled_for(const struct hold *hold, uint32_t now);
 

@@ -304,6 +304,7 @@ run_tick(struct worker *worker)
     worker->now = clock_seconds(worker->net->parts.clock);
     atomic_store_explicit(&worker->ticked, true, memory_order_relaxed);
     atomic_store_explicit(&worker->ticked_at, worker->now, memory_order_relaxed);
+    hold_return_memory();
     if (timeout != worker->idle_timeout)
         worker->idle_next = 0; /* everybody's end has moved */
     worker->idle_timeout = timeout;
