@@ -202,15 +202,17 @@ fetch_ahead(struct store *store, const struct slab_class *class)
     __builtin_prefetch(&store->ghost.sets[bucket], 1);
 }
 
-/* The oldest on probation that was not used; those that were go to the main segment. */
+/* The oldest on probation that was not used, if there are more than `share`; those that were used
+ * go to the main segment. */
 static struct item *
-victim_on_probation(struct store *store, unsigned id, uint32_t now, uint64_t *hash_out)
+victim_on_probation(struct store *store, unsigned id, uint64_t share, uint32_t now,
+    uint64_t *hash_out)
 {
     struct slab_class *class = &store->slab.classes[id];
     uint64_t entry;
 
     for (unsigned walk = PROBATION_WALK;
-         walk > 0 && class->probation.count > probation_share(class); walk--) {
+         walk > 0 && class->probation.count > share; walk--) {
         struct item *chunk;
         uint32_t info;
 
@@ -333,10 +335,15 @@ policy_victim(struct store *store, unsigned id, bool anyway, uint32_t now)
     if (store->options.lru) {
         found = victim_by_age(store, id, now);
     } else {
-        found = victim_on_probation(store, id, now, &victim.hash);
+        found = victim_on_probation(store, id, probation_share(class), now, &victim.hash);
         victim.hashed = found != NULL;
         if (found == NULL)
             found = victim_by_clock(store, id, now, &least);
+        /* Rather what came lately and was not used yet than what is in use. */
+        if (found == NULL && anyway) {
+            found = victim_on_probation(store, id, 0, now, &victim.hash);
+            victim.hashed = found != NULL;
+        }
         if (found == NULL && anyway)
             found = least;
     }
