@@ -110,7 +110,9 @@ libnet_a_SOURCES = \
 	src/net/local.c src/net/local.h \
 	src/net/net.c src/net/net.h \
 	src/net/parcel.c src/net/parcel.h \
+	src/net/poller.c src/net/poller.h \
 	src/net/sending.c src/net/sending.h \
+	src/net/slots.c src/net/slots.h \
 	src/net/take.c src/net/take.h \
 	src/net/tls.h src/net/tls_inside.h src/net/tls_stream.h \
 	src/net/udp.c src/net/udp.h \

@@ -61,6 +61,15 @@ tests_net_check_net_SOURCES = tests/net/check_net.c tests/net/toy.c tests/net/to
 tests_net_check_net_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_net_check_net_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
 
+# memory of connections
+if HAVE_CHECK
+check_PROGRAMS += tests/net/check_slots
+TESTS += tests/net/check_slots
+endif
+tests_net_check_slots_SOURCES = tests/net/check_slots.c
+tests_net_check_slots_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_net_check_slots_LDADD = libnet.a libbase.a $(EVENT_LIBS) $(TLS_LIBS) $(CHECK_LIBS)
+
 # connections that go on in another process
 if HAVE_CHECK
 check_PROGRAMS += tests/net/check_leave tests/cmd/check_passing

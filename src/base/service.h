@@ -60,6 +60,10 @@ struct peer {
      * same; the function is the same for all sessions of a lane. */
     void (*wake)(void *handle);
     void *wake_handle;
+    /* Where the session is to be: service->session_size bytes, all zero, aligned for pointers
+     * and numbers of 8 bytes, which stay until close() returns. NULL: it takes memory of its
+     * own. */
+    void *place;
 };
 
 /* What a connection is doing, for display. */
@@ -76,6 +80,8 @@ enum conn_state {
 #define SERVICE_STATE_MAX 64u
 
 struct service {
+    size_t session_size; /* of a session's memory: peer->place */
+
     /* Makes what worker number `index` needs; called once per worker thread, from that
      * thread, before any session. NULL: out of memory. */
     void *(*lane_open)(void *context, unsigned index);
@@ -83,7 +89,8 @@ struct service {
 
     /* A session for a new connection; NULL: out of memory, the connection is closed. */
     void *(*open)(void *lane, const struct peer *peer);
-    /* The connection is gone. An unfinished command has no effect. Frees the session. */
+    /* The connection is gone. An unfinished command has no effect. Frees the session, but
+     * for its place. */
     void (*close)(void *session);
 
     /* For a connection that goes on in another process: writes what is to be known about

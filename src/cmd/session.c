@@ -457,10 +457,12 @@ take_step(struct turn *turn)
 void *
 session_open(void *p, const struct peer *peer)
 {
-    struct session *session = calloc(1, sizeof *session);
+    struct session *session =
+        peer->place != NULL ? peer->place : calloc(1, sizeof *session);
 
     if (session == NULL)
         return NULL;
+    session->placed = peer->place != NULL;
     session->lane = p;
     session->fd = peer->fd;
     session->wake_handle = peer->wake_handle;
@@ -486,7 +488,8 @@ session_close(void *p)
     else if (session->state == STATE_STREAM)
         end_stream(session);
     login_end(session);
-    free(session);
+    if (!session->placed)
+        free(session);
 }
 
 /* The protocol of a connection that begins with this byte. */
@@ -704,6 +707,7 @@ void
 cmd_service(struct service *service)
 {
     *service = (struct service){
+        .session_size = sizeof(struct session),
         .lane_open = lane_open,
         .lane_close = lane_close,
         .open = session_open,

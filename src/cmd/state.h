@@ -66,6 +66,7 @@ struct session {
     bool datagram : 1;    /* UDP */
     bool in_exchange : 1; /* SASL: the client has to answer a challenge */
     bool watching : 1;    /* STATE_STREAM of `watch` */
+    bool placed : 1;      /* its memory is its connection's */
     uint8_t failures;     /* logins that failed, in a row */
 };
 

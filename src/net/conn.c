@@ -13,7 +13,6 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,38 +34,24 @@
 
 /* ---- Coming and going --------------------------------------------------------------- */
 
-static void
-note(evutil_socket_t fd, short what, void *context)
-{
-    struct conn *conn = context;
-
-    (void)fd;
-    (void)what;
-    worker_note(conn->worker, conn);
-}
-
-/* Waits for EV_READ or EV_WRITE. False: the kernel or libevent has no memory. */
+/* False: the kernel has no memory. */
 static bool
-arm(struct conn *conn, short what)
+await(struct conn *conn, enum poller_want want)
 {
-    if (event_initialized(&conn->event))
-        event_del(&conn->event);
-    if (event_assign(&conn->event, conn->worker->base, conn->fd,
-            (short)(what | EV_PERSIST), note, conn) != 0)
-        return false;
-    return event_add(&conn->event, NULL) == 0;
+    return poller_change(
+        &conn->worker->poller, conn->fd, conn->stream != NULL, conn, want);
 }
 
 void
 conn_pause(struct conn *conn)
 {
-    event_del(&conn->event);
+    (void)await(conn, POLLER_NOTHING); /* changing to less takes no memory */
 }
 
 bool
 conn_resume(struct conn *conn)
 {
-    if (arm(conn, EV_READ))
+    if (await(conn, POLLER_READ))
         return true;
     conn_close(conn);
     return false;
@@ -124,13 +109,43 @@ make_session(
     return service->unpack(lane, peer, from->about.state, from->about.state_len);
 }
 
+/* An empty connection. NULL: out of memory. */
+static struct conn *
+conn_create(struct worker *worker, int fd, uint8_t listener)
+{
+    const struct listener *way = &worker->net->acceptor.listeners.at[listener];
+    struct conn *conn = slots_get(&worker->slots);
+
+    if (conn == NULL)
+        return NULL;
+    if (way->tls != TLS_NEVER &&
+        (conn->stream = calloc(1, sizeof *conn->stream)) == NULL) {
+        slots_put(&worker->slots, conn);
+        return NULL;
+    }
+    conn->worker = worker;
+    conn->fd = fd;
+    conn->listener = listener;
+    conn->space = way->space & 15u;
+    conn->next = SERVICE_READ;
+    conn->drained = true;
+    atomic_init(&conn->last_command, worker->now);
+    atomic_init(&conn->shown, CONN_WAITING);
+    return conn;
+}
+
+static void
+conn_free(struct conn *conn)
+{
+    free(conn->stream);
+    slots_put(&conn->worker->slots, conn);
+}
+
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenger *from)
 {
     const struct listener *way = &worker->net->acceptor.listeners.at[listener];
-    bool tls = way->tls != TLS_NEVER;
-    size_t size = sizeof(struct conn) + (tls ? sizeof(struct tls_stream) : 0);
-    struct conn *conn = malloc(size);
+    struct conn *conn = conn_create(worker, fd, listener);
     struct peer peer = {
         .fd = fd,
         .listener = listener,
@@ -141,30 +156,21 @@ conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenge
     };
 
     if (conn == NULL)
-        goto out;
-    memset(conn, 0, size);
-    conn->tls = tls;
-    conn->worker = worker;
-    conn->fd = fd;
-    conn->listener = listener;
-    conn->space = way->space & 15u;
-    conn->next = SERVICE_READ;
-    atomic_init(&conn->last_command, worker->now);
-    atomic_init(&conn->shown, CONN_WAITING);
+        goto out_fd;
+    peer.place = conn->session;
     address_of(fd, true, peer.address, sizeof peer.address);
     peer.local = address_of(fd, false, peer.listen_address,
                      sizeof peer.listen_address) == AF_UNIX;
-    conn->session = make_session(conn, &peer, from);
-    if (conn->session == NULL)
+    if (make_session(conn, &peer, from) == NULL)
         goto out;
     if (from != NULL && !restore(conn, &from->about))
         goto out_hold;
-    if (tls && !time_handshake(conn))
+    if (conn->stream != NULL && !time_handshake(conn))
         goto out_session;
-    if (!arm(conn, EV_READ))
+    if (!poller_add(&worker->poller, fd, conn->stream != NULL, conn))
         goto out_hold;
     if (!worker_add_conn(worker, conn)) {
-        event_del(&conn->event);
+        poller_drop(&worker->poller, fd);
         goto out_hold;
     }
     if (from == NULL) {
@@ -182,7 +188,8 @@ out_hold:
 out_session:
     worker->service->close(conn->session);
 out:
-    free(conn);
+    conn_free(conn);
+out_fd:
     close(fd);
     acceptor_client_gone(worker->net);
     return NULL;
@@ -196,14 +203,14 @@ conn_part(struct conn *conn)
 
     assert(!conn->queued);
     worker_remove_conn(worker, conn);
-    event_del(&conn->event);
+    poller_drop(&worker->poller, fd);
     worker->service->close(conn->session);
     worker_forget_woken(worker, conn);
     hold_free(conn);
-    if (conn->tls)
+    if (conn->stream != NULL)
         tls_stream_close(conn->stream);
     acceptor_client_gone(worker->net);
-    free(conn);
+    conn_free(conn);
     return fd;
 }
 
@@ -226,7 +233,7 @@ finish(struct conn *conn)
 {
     char rubbish[4096];
 
-    if (conn->tls)
+    if (conn->stream != NULL)
         tls_stream_close(conn->stream);
     shutdown(conn->fd, SHUT_WR);
     for (int i = 0; i < DISCARD_ROUNDS; i++)
@@ -254,7 +261,7 @@ push(struct conn *conn, struct sending *sending, size_t *sent_out)
     struct worker *worker = conn->worker;
     const struct pin_release *pins = &worker->spaces[conn->space].pins;
 
-    if (conn->tls)
+    if (conn->stream != NULL)
         return tls_stream_push(conn->stream, sending, worker->stage,
             worker->net->parts.options->ssl_wbuf_size, pins, sent_out);
     return sending_push(sending, conn->fd, pins, sent_out);
@@ -281,7 +288,7 @@ deliver(struct conn *conn)
         sending_drop(&sending, &worker->spaces[conn->space].pins);
     worker->outbox.used = 0;
     worker->outbox.nrefs = 0;
-    if (result == SENDING_STUCK && !arm(conn, EV_WRITE))
+    if (result == SENDING_STUCK && !await(conn, POLLER_WRITE))
         result = SENDING_BROKEN;
     return result;
 }
@@ -305,7 +312,7 @@ flush(struct conn *conn)
         finish(conn);
         return false;
     }
-    if (result == SENDING_BROKEN || !arm(conn, EV_READ)) {
+    if (result == SENDING_BROKEN || !await(conn, POLLER_READ)) {
         close_for(conn, "error");
         return false;
     }
@@ -337,7 +344,7 @@ tls_failed(const struct conn *conn, counter *errors, const char *why)
 /*
  * What a call of tls_stream.h has left: waits for what it wants or closes the connection,
  * which is counted in `errors` if the client is to blame. `waited`: the event waits for
- * EV_WRITE. True: go on.
+ * POLLER_WRITE. True: go on.
  */
 static bool
 settle_tls(struct conn *conn, enum tls_result result, bool waited, counter *errors,
@@ -348,10 +355,10 @@ settle_tls(struct conn *conn, enum tls_result result, bool waited, counter *erro
     switch (result) {
     case TLS_DONE:
     case TLS_WANTS_READ:
-        ok = !waited || arm(conn, EV_READ);
+        ok = !waited || await(conn, POLLER_READ);
         break;
     case TLS_WANTS_WRITE:
-        ok = waited || arm(conn, EV_WRITE);
+        ok = waited || await(conn, POLLER_WRITE);
         break;
     case TLS_BROKEN:
         tls_failed(conn, errors, why);
@@ -417,9 +424,9 @@ read_tls(struct conn *conn, const struct iovec *iov, unsigned n)
 
 /* ---- Input --------------------------------------------------------------------------- */
 
-/* recv() or readv(). 0: nothing has come, or the connection is gone. */
+/* recv() or readv() of `size` bytes. 0: nothing has come, or the connection is gone. */
 static size_t
-read_plain(struct conn *conn, const struct iovec *iov, unsigned n)
+read_plain(struct conn *conn, const struct iovec *iov, unsigned n, size_t size)
 {
     ssize_t got;
 
@@ -427,12 +434,18 @@ read_plain(struct conn *conn, const struct iovec *iov, unsigned n)
         got = n == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
                      : readv(conn->fd, iov, (int)n);
     while (got < 0 && errno == EINTR);
-    if (got > 0)
+    if (got > 0) {
+        conn->drained = (size_t)got < size && !conn->ending;
         return (size_t)got;
-    if (got == 0) /* all that came before is answered: see conn_gather() */
+    }
+    if (got == 0) { /* all that came before is answered: see conn_gather() */
         conn_close(conn);
-    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         close_for(conn, "error");
+    } else {
+        conn->drained = true;
+        conn->ending = false;
+    }
     return 0;
 }
 
@@ -456,7 +469,8 @@ receive(struct conn *conn, char *space, struct job *job_out)
             wanted += iov[i].iov_len;
     }
     iov[n] = (struct iovec){ space + kept, CONN_READ_SIZE };
-    got = conn->tls ? read_tls(conn, iov, n + 1) : read_plain(conn, iov, n + 1);
+    got = conn->stream != NULL ? read_tls(conn, iov, n + 1)
+                               : read_plain(conn, iov, n + 1, wanted + CONN_READ_SIZE);
     if (got == 0)
         return false;
     counter_add(&worker->counters.bytes_read, got);
@@ -479,7 +493,7 @@ conn_gather(struct conn *conn, char *space, struct job *job_out)
     /* A client that sends its last command and closes its side gets every answer: the end
      * of input is not seen before the session has nothing left to do. */
     if (conn->next == SERVICE_READ)
-        return (!conn->tls || conn->stream->ready || shake(conn)) &&
+        return (conn->stream == NULL || conn->stream->ready || shake(conn)) &&
                receive(conn, space, job_out);
     if (conn->hold != NULL && conn->hold->len > 0) {
         job_out->data = conn->hold->bytes + conn->hold->at;
@@ -608,7 +622,7 @@ conn_run(const struct job *job, bool alone)
     if (stuck)
         return false;
     if (conn->next == SERVICE_READ)
-        return conn->tls && tls_stream_pending(conn->stream);
+        return conn->stream != NULL ? tls_stream_pending(conn->stream) : !conn->drained;
     if (conn->next == SERVICE_AGAIN)
         counter_add(&worker->counters.conn_yields, 1);
     return true;

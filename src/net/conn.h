@@ -2,9 +2,9 @@
 /*
  * conn.h - one client's connection; inside src/net only.
  *
- * A connection that waits for its client owns nothing but struct conn, its session and
- * what libevent keeps for a descriptor. All else - part of a command, replies that the
- * socket did not take - is in a struct hold that comes and goes.
+ * A connection that waits for its client owns nothing but struct conn and, behind it, its
+ * session: two cache lines. All else - part of a command, replies that the socket did not
+ * take - is in a struct hold that comes and goes.
  *
  * What a connection does is decided in three places that don't know each other: here
  * (read, or wait until the backlog is sent), in the session (line, value, stream), and in
@@ -16,7 +16,6 @@
 #ifndef LARDER_NET_CONN_H
 #define LARDER_NET_CONN_H
 
-#include <event2/event_struct.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,10 +29,9 @@ struct passenger;
 struct worker;
 
 struct conn {
-    struct event event;
     struct worker *worker;
-    void *session;
-    struct hold *hold; /* NULL most of the time */
+    struct hold *hold;         /* NULL most of the time */
+    struct tls_stream *stream; /* NULL: what is sent is plain */
     int fd;
     uint32_t index;                 /* in worker->conns */
     _Atomic uint32_t last_command;  /* second */
@@ -41,14 +39,16 @@ struct conn {
     uint8_t listener;
     uint8_t next;   /* enum service_next */
     bool queued : 1; /* in worker->ready or worker->again */
-    bool tls : 1;
+    bool drained : 1; /* nothing is left to be read of which the poller has told */
+    bool ending : 1;  /* the client sends no more: read until the end is found */
     uint8_t space : 4; /* in worker->spaces */
-    struct tls_stream stream[]; /* one if `tls`, else none */
+    char session[];    /* service->session_size bytes */
 };
 
 _Static_assert(OPTION_SPACES_MAX <= 16, "4 bits count the spaces");
-/* 168 bytes are 176 of malloc()'s; with a session of up to 72 an idle client costs 256. */
-_Static_assert(sizeof(struct conn) <= 168, "an idle connection must stay small");
+/* With a session of up to 88 bytes an idle client is two cache lines. */
+_Static_assert(sizeof(struct conn) <= 40, "an idle connection must stay small");
+_Static_assert(sizeof(struct conn) % 8 == 0, "sessions are aligned");
 
 /* What one connection brings into a turn. */
 struct job {

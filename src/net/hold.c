@@ -7,7 +7,11 @@
 #include "base/assert.h"
 #include "net/inside.h"
 
-#define KEEP_STEP 256u /* sizes of kept input are multiples of it */
+/* Kept input takes memory in steps, of which malloc() has the first 8 bytes for itself. Small
+ * ones: many clients may be waited for in the middle of a line. */
+#define KEEP_STEP 32u
+#define KEEP_HEAD 8u
+#define KEEP_SLACK 256u /* so much more than needed is not worth other memory */
 /* From this length on a free makes glibc put neighbours together and return what is free at the
  * end of a thread's heap; malloc_trim() does not do that for threads. */
 #define CONSOLIDATION (65536u + 64u)
@@ -120,8 +124,9 @@ hold_keep(struct conn *conn, const char *data, size_t len)
         hold->len = (uint32_t)len;
         return true;
     }
-    if (inside || hold->size < len || hold->size > 4 * len + KEEP_STEP) {
-        size_t size = (len + KEEP_STEP - 1) / KEEP_STEP * KEEP_STEP;
+    if (inside || hold->size < len || hold->size > 4 * len + KEEP_SLACK) {
+        size_t size =
+            (len + KEEP_HEAD + KEEP_STEP - 1) / KEEP_STEP * KEEP_STEP - KEEP_HEAD;
         char *bytes = malloc(size);
         if (bytes == NULL)
             return false;

@@ -16,7 +16,7 @@
 
 /* Descriptors of the server itself: standard streams, loops, logs, files of the moment. */
 #define NET_FDS_BASE       16u
-#define NET_FDS_PER_WORKER 5u
+#define NET_FDS_PER_WORKER 6u
 
 /* A listener's event. */
 struct door {

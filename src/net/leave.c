@@ -32,7 +32,7 @@ is_between_commands(const struct conn *conn, bool over)
 {
     bool runnable = conn->next == SERVICE_AGAIN || conn->next == SERVICE_DRAIN;
 
-    if (conn->tls || (conn->hold != NULL && conn->hold->backlog != NULL))
+    if (conn->stream != NULL || (conn->hold != NULL && conn->hold->backlog != NULL))
         return false;
     return !conn->queued && (conn->next == SERVICE_READ || (over && runnable));
 }
@@ -92,7 +92,7 @@ is_stranded(const struct conn *conn)
     if (conn->queued || conn->next != SERVICE_READ ||
         (hold != NULL && (hold->backlog != NULL || hold->len > 0)))
         return false;
-    return conn->tls ? !service->midway(conn->session)
+    return conn->stream != NULL ? !service->midway(conn->session)
                      : service->state(conn->session) == CONN_WATCH;
 }
 

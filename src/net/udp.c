@@ -206,6 +206,7 @@ run_datagram(struct exchange *exchange, char *data, size_t len)
     const struct service *service = worker->service;
     bool more;
 
+    memset(worker->datagram, 0, service->session_size);
     exchange->session = service->open(
         worker->spaces[exchange->socket->space].lane, &exchange->socket->peer);
     if (exchange->session == NULL) {

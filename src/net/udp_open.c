@@ -306,6 +306,7 @@ udp_start(struct udp *udp, struct worker *workers, unsigned nworkers, uint32_t n
                 udp_ready, socket) != 0)
             return false;
         socket->worker = worker;
+        socket->peer.place = worker->datagram;
         if (event_add(&socket->event, NULL) != 0)
             return false;
     }

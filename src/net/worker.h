@@ -2,10 +2,15 @@
 /*
  * worker.h - a thread with an event loop and the connections it serves; inside src/net.
  *
- * A turn: libevent's callbacks do nothing but note which connections are ready; when the
- * loop returns they are worked off in groups. A group is read into successive places of
- * one large buffer, shown to the service as a whole (which may then fetch memory for all
- * of it), and run one by one, each reply being sent at once.
+ * A turn: the poller tells which connections are ready, and these are worked off in groups.
+ * A group is read into successive places of one large buffer, shown to the service as a
+ * whole (which may then fetch memory for all of it), and run one by one, each reply being
+ * sent at once.
+ *
+ * The thread sleeps in libevent's loop, which has few events: the poller, the worker's own
+ * eventfd, sockets for datagrams. While clients come in numbers the poller is asked first,
+ * and the loop only when there are none and every few turns; so a turn is one system call
+ * for waiting, as if the poller were all there is.
  */
 #ifndef LARDER_NET_WORKER_H
 #define LARDER_NET_WORKER_H
@@ -24,7 +29,9 @@
 #include "base/service.h"
 #include "net/conn.h"
 #include "net/net.h"
+#include "net/poller.h"
 #include "net/sending.h"
+#include "net/slots.h"
 
 struct farewell;
 struct net;
@@ -55,8 +62,12 @@ struct worker {
     bool opened;   /* they are; written before that */
 
     struct event_base *base;
-    struct event wake_event;
+    struct event wake_event, poller_event;
     int wake_fd;
+    struct poller poller; /* the clients' sockets */
+    bool crowded;         /* it told of several when it was last asked */
+    unsigned turns;       /* since the loop was last asked */
+    struct slots slots;   /* the clients' memory */
     _Atomic bool tick_due; /* a second has passed */
     _Atomic bool stop;
     _Atomic bool leave; /* set before `stop`: connections go on in another process */
@@ -67,6 +78,7 @@ struct worker {
     unsigned nspaces;                           /* whose lanes are open */
     struct outbox outbox;
     char *input; /* WORKER_INPUT bytes */
+    void *datagram; /* where the session of a datagram is for its moment */
     char *stage; /* -o ssl_wbuf_size bytes, where replies for TLS are put together */
     unsigned handshakes; /* steps of handshakes that this turn may still take */
 

@@ -138,6 +138,63 @@ START_TEST(a_deep_pipeline_is_answered_whole)
 }
 END_TEST
 
+/* What a read brings at most: src/net/conn.h. */
+#define READ_SIZE 24576
+
+static const int LENGTHS[] = { READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 2 * READ_SIZE,
+    2 * READ_SIZE + 5 };
+
+/* The poller tells once of what has come, so the rest of it has to be remembered. */
+START_TEST(what_is_left_by_a_full_read_is_read_though_nothing_more_comes)
+{
+    struct toy_server *server = started();
+    int fd = toy_connect(server), len = LENGTHS[_i];
+    char *said = malloc((size_t)len);
+
+    ck_assert_ptr_nonnull(said);
+    for (int round = 0; round < 3; round++) {
+        for (int at = 0; at < len;) {
+            int line = len - at < 200 ? len - at : 100;
+            memset(said + at, '0' + round, (size_t)line);
+            memcpy(said + at, "echo ", 5);
+            said[at + line - 1] = '\n';
+            at += line;
+        }
+        toy_send(fd, said, (size_t)len);
+        for (int at = 0; at < len;) {
+            char heard[200];
+            int line = len - at < 200 ? len - at : 100;
+            toy_read(fd, heard, (size_t)line - 5);
+            ck_assert_mem_eq(heard, said + at + 5, (size_t)line - 5);
+            at += line;
+        }
+    }
+    shutdown(fd, SHUT_WR);
+    toy_hear_end(fd);
+    close(fd);
+    free(said);
+    toy_server_destroy(server);
+}
+END_TEST
+
+/* Both are known before the first byte is read. */
+START_TEST(an_end_that_comes_with_the_last_command_is_seen)
+{
+    struct toy_server *server = started();
+
+    for (int i = 0; i < 200; i++) {
+        int fd = toy_connect(server);
+        toy_say(fd, "echo one\necho two\n");
+        shutdown(fd, SHUT_WR);
+        toy_hear(fd, "one\ntwo\n");
+        toy_hear_end(fd);
+        close(fd);
+    }
+    ck_assert(toy_wait(&server->toy.sessions, 0));
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(deep_pipelines_take_turns)
 {
     struct toy_server *server = toy_server_create();
@@ -890,6 +947,9 @@ main(void)
     tcase_add_test(tc, a_command_cut_anywhere_is_answered_alike);
     tcase_add_test(tc, a_client_that_sends_single_bytes_is_served);
     tcase_add_test(tc, a_deep_pipeline_is_answered_whole);
+    tcase_add_loop_test(tc, what_is_left_by_a_full_read_is_read_though_nothing_more_comes,
+        0, sizeof LENGTHS / sizeof *LENGTHS);
+    tcase_add_test(tc, an_end_that_comes_with_the_last_command_is_seen);
     tcase_add_test(tc, deep_pipelines_take_turns);
     tcase_add_test(tc, a_half_closed_client_gets_all_answers);
     tcase_add_test(tc, quit_answers_before_it_closes_whatever_follows);
