@@ -6,6 +6,8 @@ EXTRA_DIST += \
 	scripts/bench.d/attacks.py \
 	scripts/bench.d/counters.py \
 	scripts/bench.d/cputime.h \
+	scripts/bench.d/fixed/fixed.c \
+	scripts/bench.d/floor.py \
 	scripts/bench.d/growth.py \
 	scripts/bench.d/harness.py \
 	scripts/bench.d/histogram.h \

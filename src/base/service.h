@@ -32,6 +32,9 @@
  * is in the outbox first. */
 enum service_next {
     SERVICE_READ,  /* nothing more to do until more input arrives */
+    /* As READ, and a large value may be what comes. To be read in small bites at first, so that
+     * most of it can go where want() says and need not be copied there. */
+    SERVICE_READ_BITE,
     SERVICE_AGAIN, /* budget used up: call took() again later with the unused bytes */
     SERVICE_WAIT,  /* as AGAIN, but not before peer->wake() was called */
     SERVICE_DRAIN, /* outbox full: call took() again (also with no bytes) once it is sent */

@@ -549,8 +549,9 @@ session_looked(void *p)
     ahead_looked(&lane->ahead, lane->store);
 }
 
+/* Who has stored a large value may well store another. */
 static enum service_next
-next_of(enum step step)
+next_of(const struct session *session, enum step step)
 {
     switch (step) {
     case STEP_ON:
@@ -565,7 +566,7 @@ next_of(enum step step)
     case STEP_CLOSE:
         return SERVICE_CLOSE;
     }
-    return SERVICE_READ;
+    return session->large ? SERVICE_READ_BITE : SERVICE_READ;
 }
 
 static enum service_next
@@ -595,6 +596,7 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
         lane->now = clock_seconds(lane->context->clock);
     }
     session->pins_out = false;
+    session->large = session->state == STATE_UPLOAD;
     if (!session->greeted && len > 0 && !greet(session, *data)) {
         *used_out = len;
         return SERVICE_CLOSE;
@@ -610,7 +612,7 @@ session_took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
     } while (step == STEP_ON);
     session->ahead.turn = 0;
     *used_out = step == STEP_CLOSE ? len : (size_t)(turn.at - data);
-    return next_of(step);
+    return next_of(session, step);
 }
 
 static unsigned
@@ -634,7 +636,7 @@ session_filled(void *p, size_t len, struct outbox *out)
     upload_filled(session, len, out);
     if (session->lane->measuring && session->state == STATE_LINE)
         session->lane->ran[LATENCY_SET]++;
-    return SERVICE_READ;
+    return SERVICE_READ_BITE;
 }
 
 static bool

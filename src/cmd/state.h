@@ -67,6 +67,7 @@ struct session {
     bool in_exchange : 1; /* SASL: the client has to answer a challenge */
     bool watching : 1;    /* STATE_STREAM of `watch` */
     bool placed : 1;      /* its memory is its connection's */
+    bool large : 1;       /* the last turn began to take a large value */
     uint8_t failures;     /* logins that failed, in a row */
 };
 

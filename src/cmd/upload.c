@@ -91,6 +91,7 @@ upload_begin(struct turn *turn, const struct command *command)
     upload->ntail = 0;
     turn->session->upload = upload;
     turn->session->state = STATE_UPLOAD;
+    turn->session->large = true;
     return STEP_ON;
 }
 

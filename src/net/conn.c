@@ -468,9 +468,9 @@ receive(struct conn *conn, char *space, struct job *job_out)
         for (unsigned i = 0; i < n; i++)
             wanted += iov[i].iov_len;
     }
-    iov[n] = (struct iovec){ space + kept, CONN_READ_SIZE };
+    iov[n] = (struct iovec){ space + kept, conn->bites ? CONN_BITE_SIZE : CONN_READ_SIZE };
     got = conn->stream != NULL ? read_tls(conn, iov, n + 1)
-                               : read_plain(conn, iov, n + 1, wanted + CONN_READ_SIZE);
+                               : read_plain(conn, iov, n + 1, wanted + iov[n].iov_len);
     if (got == 0)
         return false;
     counter_add(&worker->counters.bytes_read, got);
@@ -504,6 +504,13 @@ conn_gather(struct conn *conn, char *space, struct job *job_out)
 
 /* ---- A turn -------------------------------------------------------------------------- */
 
+static void
+note_next(struct conn *conn, enum service_next next)
+{
+    conn->bites = next == SERVICE_READ_BITE;
+    conn->next = (uint8_t)(conn->bites ? SERVICE_READ : next);
+}
+
 /* What is done and left during conn_run(). */
 struct run {
     char *data;
@@ -518,7 +525,7 @@ run_direct(struct conn *conn, size_t direct, struct run *run)
 {
     struct worker *worker = conn->worker;
 
-    conn->next = (uint8_t)worker->service->filled(conn->session, direct, &worker->outbox);
+    note_next(conn, worker->service->filled(conn->session, direct, &worker->outbox));
     run->replied = !outbox_empty(&worker->outbox);
     run->sent = deliver(conn);
     if (worker->measuring)
@@ -540,8 +547,8 @@ run_commands(struct conn *conn, bool alone, struct run *run)
 
     do {
         size_t used = 0;
-        conn->next = (uint8_t)service->took(conn->session, run->data, run->len, budget,
-            &used, &worker->outbox);
+        note_next(conn, service->took(conn->session, run->data, run->len, budget, &used,
+            &worker->outbox));
         assert(used <= run->len);
         run->data += used;
         run->len -= used;

@@ -41,6 +41,7 @@ struct conn {
     bool queued : 1; /* in worker->ready or worker->again */
     bool drained : 1; /* nothing is left to be read of which the poller has told */
     bool ending : 1;  /* the client sends no more: read until the end is found */
+    bool bites : 1;   /* its next input may be a large value: SERVICE_READ_BITE */
     uint8_t space : 4; /* in worker->spaces */
     char session[];    /* service->session_size bytes */
 };
@@ -85,6 +86,7 @@ void conn_check_hold(struct hold *hold);
 
 /* Bytes a job may need in the worker's input: what was kept, and one read. */
 #define CONN_READ_SIZE 24576u
+#define CONN_BITE_SIZE 512u /* the line of a large value, with most keys */
 #define CONN_KEPT_MAX  40960u
 #define CONN_SPACE     (CONN_READ_SIZE + CONN_KEPT_MAX)
 

@@ -8,6 +8,9 @@
  *
  * A piece's header holds: in `cas` the reference of its item, in `exptime` and
  * `last_access` the halves of the reference of the next piece, in `value_len` its bytes.
+ * Behind it are the references of the PIECES_AHEAD next ones as of the time of writing: hints
+ * of what to fetch, since else each header would be waited for in turn, 0.3 µs of each 64 KiB.
+ * Pieces that move make them wrong and harm nothing.
  * Its reference bits are its own, so that the hand of its class judges it like any item;
  * evicting one piece evicts the value.
  *
@@ -22,7 +25,9 @@
 /* A cache line, of which the item header takes the beginning: the kernel copies values from
  * and to aligned memory a tenth faster. */
 #define PIECE_HEADER 64u
-_Static_assert(PIECE_HEADER >= ITEM_HEADER, "a piece begins with an item header");
+#define PIECE_HINTS 32u
+_Static_assert(PIECE_HINTS >= ITEM_HEADER, "a piece begins with an item header");
+_Static_assert(PIECE_HINTS + PIECES_AHEAD * sizeof(uint64_t) <= PIECE_HEADER, "hints fit");
 /* Runs of an upload's room offered before the client has shown that it sends. */
 #define ROOM_FIRST_RUNS 1
 
@@ -45,12 +50,50 @@ piece_data(struct item *piece)
     return (char *)piece + PIECE_HEADER;
 }
 
+/* By `racy_word()`, because the piece that is meant may have become something else. */
+static uint64_t
+piece_hint(const struct item *piece, unsigned i)
+{
+    return racy_word((const char *)piece + PIECE_HINTS + i * sizeof(uint64_t));
+}
+
+static void
+piece_set_hint(struct item *piece, unsigned i, uint64_t ref)
+{
+    racy_set_word((char *)piece + PIECE_HINTS + i * sizeof(uint64_t), ref);
+}
+
+/* Asks for the header of what a hint names, which need not be a piece. */
+static void
+fetch(const struct store *store, uint64_t ref)
+{
+    __builtin_prefetch(store->arena.base + ((ref & TABLE_REF_MASK) << 3), 1);
+}
+
+/* The first piece of a chain that is gone through asks for those behind it. */
+static void
+fetch_first(const struct store *store, const struct item *piece)
+{
+    for (unsigned i = 0; i + 1 < PIECES_AHEAD; i++)
+        fetch(store, piece_hint(piece, i));
+}
+
+/* Each piece asks for the one that is PIECES_AHEAD further on. */
+static void
+fetch_on(const struct store *store, const struct item *piece)
+{
+    fetch(store, piece_hint(piece, PIECES_AHEAD - 1));
+}
+
 void
 chain_free(struct store *store, uint64_t first)
 {
+    if (first != 0)
+        fetch_first(store, item_at(store, first));
     while (first != 0) {
         struct item *piece = item_at(store, first);
 
+        fetch_on(store, piece);
         first = piece_next(piece);
         slab_free(&store->slab, piece);
     }
@@ -142,6 +185,14 @@ upload_grow(struct store_upload *upload, struct store_thread *thread)
             upload->at_used = 0;
         }
     }
+    for (unsigned i = 0; i < PIECES_AHEAD; i++) {
+        piece_set_hint(piece, i, 0);
+        if (i < upload->pieces)
+            piece_set_hint(item_at(store,
+                               upload->recent[(upload->pieces - 1 - i) % PIECES_AHEAD]),
+                i, ref);
+    }
+    upload->recent[upload->pieces % PIECES_AHEAD] = ref;
     upload->last = ref;
     upload->pieces++;
     upload->room += rest;
@@ -361,6 +412,7 @@ pin_take(struct store *store, const struct store_view *view, struct store_pin *p
     chain->pins++;
     pin->item = spot.item;
     pin->next = chain->first;
+    fetch(store, chain->first);
     return true;
 }
 
@@ -406,9 +458,12 @@ store_pin_next(struct store_pin *pin, struct iovec *iov, unsigned max)
 {
     unsigned n = 0;
 
+    if (pin->next != 0)
+        fetch_first(pin->store, item_at(pin->store, pin->next));
     for (; n < max && pin->next != 0; n++) {
         struct item *piece = item_at(pin->store, pin->next);
 
+        fetch_on(pin->store, piece);
         iov[n].iov_base = piece_data(piece);
         iov[n].iov_len = item_value_len(piece);
         piece_mark(piece);

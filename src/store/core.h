@@ -301,6 +301,9 @@ void grow_index(struct store *store);
 
 /* ---- chain.c ------------------------------------------------------------------------- */
 
+/* How many pieces ahead of the one in hand the next ones' headers are asked for. */
+#define PIECES_AHEAD 4u
+
 struct store_upload {
     struct store *store;
     uint64_t len, filled;
@@ -310,6 +313,7 @@ struct store_upload {
     uint64_t at;               /* piece being filled ... */
     uint32_t at_used;          /* ... and how far */
     uint32_t pieces;
+    uint64_t recent[PIECES_AHEAD]; /* refs of the last pieces, by their number */
 };
 
 /* Appends the value of a large item; its stripe is held. */

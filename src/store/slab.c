@@ -249,6 +249,19 @@ pool_push(struct slab *slab, uint32_t *first, uint32_t at)
         slab->pool_kept++;
 }
 
+/* Asks for the beginnings of the pages that will be taken next: a large value takes one after
+ * the other, and would wait 0.5 µs for each that has not been used for a while. */
+static void
+fetch_next(const struct slab *slab)
+{
+    uint32_t at = slab->pool_first;
+
+    for (int i = 0; i < 2 && at != NO_PAGE; i++) {
+        __builtin_prefetch(arena_page(slab->arena, at), 1);
+        at = slab->pages[at].next;
+    }
+}
+
 /* A page of no class within the limit, or NO_PAGE. */
 static uint32_t
 pool_take(struct slab *slab)
@@ -265,6 +278,7 @@ pool_take(struct slab *slab)
         }
         if (at != NO_PAGE)
             slab->pages_held++;
+        fetch_next(slab);
     }
     lock_give(&slab->pool_lock);
     return at;

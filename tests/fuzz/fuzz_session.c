@@ -166,7 +166,7 @@ take_turns(struct play *play)
         used_before = next == SERVICE_DRAIN ? 0 : play->manner.used_before;
         if (next == SERVICE_CLOSE)
             play->heard.closed = true;
-        if (next == SERVICE_CLOSE || next == SERVICE_READ)
+        if (next == SERVICE_CLOSE || next == SERVICE_READ || next == SERVICE_READ_BITE)
             break;
     }
     assert(play->heard.closed || play->nkept <= CMD_UNUSED_MAX);

@@ -173,7 +173,7 @@ run(struct talk *talk)
         filled = before;
         if (next == SERVICE_CLOSE)
             talk->closed = true;
-        if (next == SERVICE_CLOSE || next == SERVICE_READ)
+        if (next == SERVICE_CLOSE || next == SERVICE_READ || next == SERVICE_READ_BITE)
             break;
         if (next == SERVICE_DRAIN) {
             talk->drains++;
@@ -206,7 +206,7 @@ fill_wanted(struct talk *talk, const char *data, size_t len)
     if (done > 0) {
         stage->out.used = 0;
         ck_assert_int_eq(stage->service.filled(talk->session, done, &stage->out),
-            SERVICE_READ);
+            SERVICE_READ_BITE);
         send_out(talk, 0);
     }
     return done;
