@@ -578,6 +578,28 @@ START_TEST(an_upload_cut_anywhere_is_stored)
 }
 END_TEST
 
+/* Read in bites, the next one would not have to be copied. */
+START_TEST(after_a_large_value_another_is_expected_until_something_else_comes)
+{
+    static char get[] = "get big\r\n";
+    size_t len, used;
+    char *said = with_value("set big 0 0 20000\r\n", 20000, &len);
+
+    ck_assert_int_eq(stage.service.took(talk.session, said, 100, 9, &used, &stage.out),
+        SERVICE_READ_BITE);
+    ck_assert_uint_eq(used, 100);
+    ck_assert_int_eq(
+        stage.service.took(talk.session, said + 100, len - 100, 9, &used, &stage.out),
+        SERVICE_READ_BITE);
+    ck_assert_uint_eq(used, len - 100);
+    ck_assert_int_eq(
+        stage.service.took(talk.session, get, 4, 9, &used, &stage.out), SERVICE_READ);
+    ck_assert_uint_eq(used, 0);
+    stage.out.used = stage.out.nrefs = 0;
+    free(said);
+}
+END_TEST
+
 /* Length + 2 bytes are consumed, the rest is a command. */
 START_TEST(an_upload_with_a_wrong_end_keeps_the_old_value)
 {
@@ -1152,6 +1174,8 @@ large_values(void)
     tcase_add_checked_fixture(tc, fixture_setup, fixture_teardown);
     tcase_add_loop_test(tc, a_value_of_any_size_comes_back, 0, NSIZES);
     tcase_add_test(tc, an_upload_cut_anywhere_is_stored);
+    tcase_add_test(
+        tc, after_a_large_value_another_is_expected_until_something_else_comes);
     tcase_add_test(tc, an_upload_with_a_wrong_end_keeps_the_old_value);
     tcase_add_test(tc, an_upload_that_is_cut_off_stores_nothing);
     tcase_add_test(tc, every_storage_command_takes_large_values);

@@ -370,6 +370,40 @@ START_TEST(an_upload_goes_straight_to_its_place_and_others_follow_it)
 }
 END_TEST
 
+/* Also those of which a read would bring line and value together. */
+START_TEST(who_has_uploaded_once_is_read_in_bites)
+{
+    enum { LEN = 10000, ROUNDS = 50, BITE = 512 };
+    struct toy_server *server = started();
+    int fd = toy_connect(server);
+    char *value = malloc(LEN + 100);
+
+    ck_assert_ptr_nonnull(value);
+    toy_say(fd, "up 100000\n");
+    for (int i = 0; i < 10; i++) {
+        memset(value, 1, LEN);
+        toy_send(fd, value, LEN);
+    }
+    toy_hear(fd, "up 100000\n");
+    ck_assert_int_gt(server->toy.direct_bytes, 0); /* or it was not read in place at all */
+    int before = server->toy.direct_bytes;
+    int begin = sprintf(value, "up %d\n", LEN);
+    memset(value + begin, 1, LEN);
+    for (int i = 0; i < ROUNDS; i++) {
+        toy_send(fd, value, (size_t)begin + LEN);
+        toy_hear(fd, "up 10000\n");
+    }
+    ck_assert_int_ge(server->toy.direct_bytes - before, ROUNDS * (LEN - BITE));
+    toy_say(fd, "echo one\nec");
+    toy_hear(fd, "one\n");
+    toy_say(fd, "ho two\n");
+    toy_hear(fd, "two\n");
+    free(value);
+    close(fd);
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(all_that_is_read_is_looked_at_before_it_is_run)
 {
     struct toy_server *server = started();
@@ -957,6 +991,7 @@ main(void)
     tcase_add_test(tc, values_by_reference_arrive_whole_at_a_slow_reader);
     tcase_add_test(tc, a_client_that_vanishes_leaves_no_pin_and_no_session);
     tcase_add_test(tc, an_upload_goes_straight_to_its_place_and_others_follow_it);
+    tcase_add_test(tc, who_has_uploaded_once_is_read_in_bites);
     tcase_add_test(tc, all_that_is_read_is_looked_at_before_it_is_run);
     tcase_add_test(tc, as_many_clients_as_allowed_are_served_and_no_more);
     tcase_add_test(tc, without_maxconns_fast_surplus_clients_wait);

@@ -215,7 +215,7 @@ filled(void *p, size_t len, struct outbox *out)
     assert(session->upload_got <= session->upload_len);
     if (session->upload_got == session->upload_len)
         finish_upload(session, out);
-    return SERVICE_READ;
+    return SERVICE_READ_BITE;
 }
 
 static void
