@@ -335,15 +335,13 @@ policy_victim(struct store *store, unsigned id, bool anyway, uint32_t now)
     if (store->options.lru) {
         found = victim_by_age(store, id, now);
     } else {
-        found = victim_on_probation(store, id, probation_share(class), now, &victim.hash);
+        /* Rather what came lately and was not used yet than what is in use. */
+        uint64_t share = anyway ? 0 : probation_share(class);
+
+        found = victim_on_probation(store, id, share, now, &victim.hash);
         victim.hashed = found != NULL;
         if (found == NULL)
             found = victim_by_clock(store, id, now, &least);
-        /* Rather what came lately and was not used yet than what is in use. */
-        if (found == NULL && anyway) {
-            found = victim_on_probation(store, id, 0, now, &victim.hash);
-            victim.hashed = found != NULL;
-        }
         if (found == NULL && anyway)
             found = least;
     }
