@@ -160,11 +160,13 @@ tests_admin_check_stats_LDADD = $(admin_test_libs)
 # or fail if LARDER_CHECK_ALL=1.
 AM_TESTS_ENVIRONMENT = LARDER='$(abs_builddir)/larder'; export LARDER; \
 	FAULTS='$(abs_builddir)/tests/support/faults.so'; export FAULTS; \
+	KERNEL_TLS_LIBRARY='$(abs_builddir)/tests/support/kernel_tls.so'; \
+	export KERNEL_TLS_LIBRARY; \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE;
 wire_tests = \
 	tests/wire/check_wire.py \
 	tests/wire/check_tls.py \
-	tests/wire/check_tls_bytes.py \
+	tests/wire/check_tls_bytes.py tests/wire/check_kernel_tls.py \
 	tests/wire/check_matrix.py \
 	tests/wire/check_mixed.py \
 	tests/wire/check_limits.py \
@@ -210,7 +212,7 @@ EXTRA_DIST += $(wire_tests) \
 	tests/wire/endpoint.py \
 	tests/wire/certificates.py \
 	tests/wire/faults.py \
-	tests/support/faults.c \
+	tests/support/faults.c tests/support/kernel_tls.c \
 	tests/wire/cases/README.md \
 	tests/wire/packets.py \
 	tests/wire/cases/admin.txt \
@@ -252,15 +254,18 @@ tests_clients_libmemcached_LDADD = $(MEMCACHED_LIBS)
 
 # What makes calls of the server fail, for tests/wire/check_faults.py: loaded before the C
 # library, so built without sanitizers; the second one leaves malloc() to theirs.
+# Another one stands for a kernel that encrypts, for tests/wire/check_kernel_tls.py.
 faults_libraries = tests/support/faults.so tests/support/faults_io.so
-check_DATA = $(faults_libraries)
-CLEANFILES += $(faults_libraries)
+check_DATA = $(faults_libraries) tests/support/kernel_tls.so
+CLEANFILES += $(faults_libraries) tests/support/kernel_tls.so
 faults_build = mkdir -p tests/support && $(CC) -std=gnu17 -O1 -g -shared -fPIC
 tests/support/faults.so: tests/support/faults.c
 	$(AM_V_CC)$(faults_build) -o $@ $(srcdir)/tests/support/faults.c -ldl
 tests/support/faults_io.so: tests/support/faults.c
 	$(AM_V_CC)$(faults_build) -DFAULTS_WITHOUT_MEMORY -o $@ \
 		$(srcdir)/tests/support/faults.c -ldl
+tests/support/kernel_tls.so: tests/support/kernel_tls.c
+	$(AM_V_CC)$(faults_build) -o $@ $(srcdir)/tests/support/kernel_tls.c -ldl
 
 # store
 LIBS_STORE = libstore.a libbase.a $(XXHASH_LIBS)
@@ -366,12 +371,13 @@ check_PROGRAMS += tests/fuzz/fuzz_session
 TESTS += tests/fuzz/fuzz_session
 EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c tests/fuzz/replay.c
-tests_fuzz_fuzz_session_LDADD = libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
+tests_fuzz_fuzz_session_LDADD = libadmin.a libcmd.a libproto.a libstore.a libbase.a $(XXHASH_LIBS)
 check_PROGRAMS += tests/fuzz/fuzz_files
 TESTS += tests/fuzz/fuzz_files
 tests_fuzz_fuzz_files_SOURCES = tests/fuzz/fuzz_files.c tests/fuzz/replay.c
 tests_fuzz_fuzz_files_CPPFLAGS = $(AM_CPPFLAGS) -DCORPUS='"files"'
-tests_fuzz_fuzz_files_LDADD = libnet.a libbase.a
+tests_fuzz_fuzz_files_LDADD = libhttp.a libmain.a libnet.a libcmd.a libproto.a libstore.a \
+	libbase.a $(XXHASH_LIBS)
 check_PROGRAMS += tests/fuzz/fuzz_arena
 TESTS += tests/fuzz/fuzz_arena
 tests_fuzz_fuzz_arena_SOURCES = tests/fuzz/fuzz_arena.c tests/fuzz/replay.c

@@ -397,6 +397,8 @@ shake(struct conn *conn)
         return false;
     if (net->parts.options->ssl_session_cache && !tls_stream_resumed(conn->stream))
         counter_add(&worker->counters.ssl_new_sessions, 1);
+    if (conn->stream->by_kernel)
+        counter_add(&worker->counters.ssl_kernel_sessions, 1);
     if (log_shows(LOG_CLIENT)) {
         tls_stream_describe(conn->stream, text, sizeof text);
         log_line(LOG_CLIENT, "<%d %s", conn->fd, text);

@@ -266,7 +266,7 @@ tls_create(const struct options *options, char why[TLS_WHY_MAX])
         refuse(why, "Error loading the certificate chain: -o ssl_chain_cert is missing");
         return NULL;
     }
-#ifndef SSL_OP_ENABLE_KTLS
+#if !defined(SSL_OP_ENABLE_KTLS) || defined(OPENSSL_NO_KTLS)
     if (options->ssl_kernel_tls) {
         refuse(why, "-o ssl_kernel_tls: the OpenSSL library has no kernel TLS");
         return NULL;

@@ -8,6 +8,11 @@
  * offered again with the same bytes: next_piece() cuts by nothing but what is left to send,
  * so the backlog offers what the outbox did.
  *
+ * Where the kernel encrypts what is sent (-o ssl_kernel_tls), data goes to the socket past
+ * OpenSSL, as it would without TLS. Through it, OpenSSL would remember the address of what
+ * the socket did not take and send from there later, when the reply to another client may
+ * lie there (its issue 21202): what says that buffers may move does not reach that far.
+ *
  * A client may send messages that are no data (key updates, alerts). Each costs work and
  * some an answer, so CONTROL_MAX of them in one read end the connection.
  */
@@ -80,6 +85,17 @@ begin(struct tls_stream *stream, struct tls *tls, int fd, enum tls_demand demand
     return SSL_set_fd(stream->ssl, fd) == 1;
 }
 
+static bool
+sends_by_kernel(const struct tls_stream *stream)
+{
+#ifdef BIO_get_ktls_send
+    return BIO_get_ktls_send(SSL_get_wbio(stream->ssl)) == 1;
+#else
+    (void)stream;
+    return false;
+#endif
+}
+
 enum tls_result
 tls_stream_shake(struct tls_stream *stream, struct tls *tls, int fd,
     enum tls_demand demand, char why[TLS_WHY_MAX])
@@ -99,6 +115,7 @@ tls_stream_shake(struct tls_stream *stream, struct tls *tls, int fd,
     if (result != TLS_DONE)
         return result;
     stream->ready = true;
+    stream->by_kernel = sends_by_kernel(stream);
     SSL_set_msg_callback(stream->ssl, count_control);
     SSL_set_msg_callback_arg(stream->ssl, stream);
     return TLS_DONE;
@@ -113,14 +130,9 @@ tls_stream_resumed(const struct tls_stream *stream)
 void
 tls_stream_describe(const struct tls_stream *stream, char *to, size_t size)
 {
-    bool kernel = false;
-
-#ifdef BIO_get_ktls_send
-    kernel = BIO_get_ktls_send(SSL_get_wbio(stream->ssl));
-#endif
     snprintf(to, size, "%s %s%s%s", SSL_get_version(stream->ssl),
         SSL_get_cipher_name(stream->ssl), tls_stream_resumed(stream) ? ", resumed" : "",
-        kernel ? ", by the kernel" : "");
+        stream->by_kernel ? ", by the kernel" : "");
 }
 
 /* ---- Reading ------------------------------------------------------------------------- */
@@ -187,6 +199,8 @@ tls_stream_push(struct tls_stream *stream, struct sending *sending, char *stage,
     *sent_out = 0;
     if (stream->broken || stream->gone)
         return SENDING_BROKEN;
+    if (stream->by_kernel)
+        return sending_push(sending, SSL_get_wfd(stream->ssl), pins, sent_out);
     while ((len = sending_piece(sending, stage, size, &piece)) > 0) {
         for (size_t at = 0; at < len; at += part) {
             errno = 0;

@@ -21,6 +21,7 @@
 struct tls_stream {
     struct ssl_st *ssl; /* OpenSSL's; NULL: not begun */
     bool ready;      /* the handshake is done */
+    bool by_kernel;  /* the kernel encrypts what is sent */
     bool ended;      /* the client has said that it sends no more, or is gone */
     bool gone;       /* the socket has failed: nothing can be sent */
     bool broken;     /* so has the protocol */
