@@ -182,6 +182,82 @@ def half_commands(connections, patience):
     return attack
 
 
+def slow_writers(clients, seconds):
+    """Each announces a value and sends a byte of it a second."""
+    def attack(server):
+        held, closed = [], 0
+        try:
+            for i in range(clients):
+                s = server.connect()
+                held.append(s)
+                s.sendall(b"set slow%d 0 0 1000\r\n" % i)
+            for _ in range(seconds):
+                time.sleep(1)
+                for s in held:
+                    try:
+                        s.sendall(b"x")
+                    except OSError:
+                        closed += 1
+        finally:
+            for s in held:
+                s.close()
+        return f"{len(held)} wrote" + (f", {closed} closed" if closed else "")
+    return attack
+
+
+def silent_clients(clients, data, seconds):
+    """So many connections, each with the same few bytes, and then nothing."""
+    def attack(server):
+        held = []
+        try:
+            for _ in range(clients):
+                s = server.connect()
+                held.append(s)
+                if data:
+                    s.sendall(data)
+            time.sleep(seconds)
+        finally:
+            for s in held:
+                s.close()
+        return f"{len(held)} held"
+    return attack
+
+
+def comers_and_goers(seconds):
+    """Connections that are closed as soon as they are there."""
+    def attack(server):
+        end, count = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                server.connect().close()
+                count += 1
+        return f"{count} came"
+    return attack
+
+
+def deaf(clients, question, seconds):
+    """Clients that ask the same over and over and read nothing."""
+    def attack(server):
+        held, asked = [], 0
+        try:
+            for _ in range(clients):
+                s = server.connect(0.2)
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                held.append(s)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for s in held:
+                    s.setblocking(False)
+                    with contextlib.suppress(OSError):
+                        asked += s.send(question) // len(question)
+                time.sleep(0.01)
+        finally:
+            for s in held:
+                s.close()
+        return f"{asked} questions taken"
+    return attack
+
+
 def run(report, load, options):
     more_files()
     attacks = [
@@ -192,6 +268,14 @@ def run(report, load, options):
          stalled_uploads(160, 400000, 0)),
         ("160 stalled uploads, all but a byte sent", [], stalled_uploads(160, 400000, 399999)),
         ("a client that never reads 500 kB replies", [], deaf_reader(400000)),
+        ("500 clients that write a byte a second", [], slow_writers(500, 4)),
+        ("3000 clients that say nothing", ["-c", "4000"], silent_clients(3000, b"", 2)),
+        ("3000 clients with half a command", ["-c", "4000"],
+         silent_clients(3000, b"get hal", 2)),
+        ("clients that come and go", [], comers_and_goers(4)),
+        ("20 clients that ask for stats and read nothing", [], deaf(20, b"stats\r\n" * 50, 4)),
+        ("20 clients that watch and read nothing", [],
+         deaf(20, b"watch fetchers mutations\r\n", 4)),
     ]
     if not options.quick:
         attacks.insert(3, ("a get of 2,400,000 absent keys", [], absent_keys(2400000, 1)))

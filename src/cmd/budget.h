@@ -19,6 +19,10 @@
 /* Units of a key of a retrieval line, and of any command but these. */
 #define BUDGET_KEY     1
 #define BUDGET_COMMAND 8
+/* Besides those of its command: what an operator asks. A report of a hundred fields costs as
+ * much as 20 gets, so a client has one of them a turn, lest a few clients that ask for
+ * nothing else hold up all others. */
+#define BUDGET_REPORT (20 * BUDGET_COMMAND)
 
 struct budget {
     int left;   /* below 0 if what was done last cost more than was left */

@@ -104,6 +104,7 @@ run_admin(struct turn *turn, const struct command *command, const char *next)
         text_put_line(out, OUTCOME_UNKNOWN);
     else
         hook->run(hook->context, &request, out, &answer);
+    budget_spend(&turn->budget, BUDGET_REPORT);
     turn->lane->notice = notice_wanted(turn->lane);
     if (command->noreply) {
         out->used = used;
@@ -148,6 +149,7 @@ session_stat(struct turn *turn, struct slice args)
 
     if (hook != NULL)
         hook->run(hook->context, &request, turn->out, &answer);
+    budget_spend(&turn->budget, BUDGET_REPORT);
     turn->lane->notice = notice_wanted(turn->lane); /* "detail on" counts at once */
     if (answer.refusal == ADMIN_NO_MEMORY)
         outcome.code = OUTCOME_NO_MEMORY_STATS;

@@ -1026,6 +1026,16 @@ START_TEST(administration_is_asked_by_its_hook)
 }
 END_TEST
 
+/* Reports are long: many of them in a row would keep others waiting. */
+START_TEST(a_turn_has_one_report)
+{
+    ck_assert_uint_eq(turns_for(20, "stats\r\n", 10), 10);
+    ck_assert_uint_eq(turns_for(20, "stats noreply\r\n", 10), 10);
+    ck_assert_uint_eq(turns_for(20, "slabs x\r\n", 3), 3);
+    ck_assert_uint_eq(turns_for(1000, "stats\r\n", 10), 1);
+}
+END_TEST
+
 START_TEST(a_stream_goes_on_before_the_next_command)
 {
     talk_expect(&talk, "slabs stream\r\nmn\r\n", "1 <stream>\r\nline\nline\nline\nMN\r\n");
@@ -1195,6 +1205,7 @@ administration(void)
 
     tcase_add_checked_fixture(tc, setup_admin, fixture_teardown);
     tcase_add_test(tc, administration_is_asked_by_its_hook);
+    tcase_add_test(tc, a_turn_has_one_report);
     tcase_add_test(tc, a_stream_goes_on_before_the_next_command);
     tcase_add_test(tc, a_stream_is_closed_with_its_connection);
     tcase_add_test(tc, details_are_told_while_they_are_wanted);
