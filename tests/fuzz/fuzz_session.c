@@ -10,7 +10,9 @@
  *
  * In some manners the server demands a login that nobody can guess. Whatever is sent then,
  * no key may be looked up and nothing stored. In some the listener does without writing and
- * what is an operator's, and nothing may be stored either.
+ * what is an operator's, and nothing may be stored either. In some the session changes hands
+ * between pieces, as in a restart, which nobody may hear. In some there is an administration
+ * behind it; its answers tell the time and are not compared.
  *
  * LLVMFuzzerTestOneInput() is libFuzzer's entry point (scripts/fuzz); replay.c calls it for
  * the inputs that are kept in corpus/session.
@@ -20,8 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/admin.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/options.h"
 #include "base/service.h"
 #include "cmd/session.h"
 #include "store/store.h"
@@ -42,6 +46,8 @@ struct manner {
     uint8_t denied; /* enum right, joined by | */
     bool whole;
     bool look, want;
+    bool operated; /* there is an administration */
+    bool passed;   /* the session changes hands now and then */
     unsigned budget;
     size_t piece_max;
     uint32_t used_before; /* of the outbox, in each first turn */
@@ -56,6 +62,9 @@ struct heard {
 
 struct play {
     struct cmd_context context;
+    struct admin *admin; /* NULL: none */
+    struct admin_hook hook;
+    struct peer peer;
     struct service service;
     struct clock clock;
     void *lane, *session;
@@ -80,6 +89,7 @@ manner_of(uint8_t one, uint8_t two)
 
     return (struct manner){ .lock = LOCKS[two / 64],
         .denied = one / 128 == 1 && two / 64 == 1 ? RIGHT_WRITE | RIGHT_ADMIN : 0,
+        .operated = one / 128 == 1 && two / 64 == 0, .passed = (one + two / 8) % 3 == 0,
         .look = one & 1, .want = one & 2, .budget = 1 + (one >> 2) % 32,
         .piece_max = PIECES[two % 8], .used_before = USED[two / 8 % 8],
         .dice = (uint32_t)(one * 256 + two) };
@@ -327,22 +337,83 @@ new_store(void)
 }
 
 static void
+give_counts(void *context, struct counts *sum)
+{
+    cmd_counts(context, sum);
+}
+
+static void
+give_connections(void *context, struct conn_figures *figures_out)
+{
+    (void)context;
+    *figures_out = (struct conn_figures){ .current = 1, .accepting = true };
+}
+
+static void
+show_connection(void *context, int fd_min, conn_info_fn fn, void *fn_context)
+{
+    const struct conn_info info = { .fd = 7, .address = "fuzz", .listen_address = "fuzz",
+        .state = "conn_parse_cmd" };
+
+    (void)context;
+    if (fd_min <= info.fd)
+        fn(fn_context, &info);
+}
+
+static void
+take_verbosity(void *context, unsigned level)
+{
+    (void)context;
+    (void)level;
+}
+
+static void
+take_shutdown(void *context, bool graceful)
+{
+    (void)context;
+    (void)graceful;
+}
+
+/* All that operators may ask is open to the client. */
+static void
+operate(struct play *play)
+{
+    static struct options options;
+    struct admin_parts parts = { .store = play->context.store, .options = &options,
+        .clock = &play->clock, .version = "1", .libevent_version = "2",
+        .context = &play->context, .counts = give_counts, .connections = give_connections,
+        .walk_connections = show_connection, .verbosity = take_verbosity,
+        .shutdown = take_shutdown };
+
+    if (options.memory_max == 0) {
+        options_init(&options);
+        options.shutdown_command = true;
+    }
+    play->admin = admin_create(&parts);
+    assert(play->admin != NULL);
+    admin_hook(play->admin, &play->hook);
+    play->context.hook = &play->hook;
+}
+
+static void
 play_open(struct play *play)
 {
-    struct peer peer = { .address = "fuzz", .fd = 7, .denied = play->manner.denied };
-
+    play->peer = (struct peer){ .address = "fuzz", .fd = 7,
+        .denied = play->manner.denied };
     clock_start(&play->clock);
     play->context = (struct cmd_context){ .store = new_store(), .clock = &play->clock,
         .version = "1", .flush_allowed = true, .cas = true };
     if (play->manner.lock != UNLOCKED)
         play->context.auth = &NOBODY[play->manner.lock];
+    if (play->manner.operated)
+        operate(play);
     cmd_service(&play->service);
     play->out = (struct outbox){ .bytes = play->bytes };
     if (!cmd_init(&play->context))
         abort();
     play->lane = play->service.lane_open(&play->context, 0);
     assert(play->lane != NULL);
-    play->session = play->service.open(play->lane, &peer);
+    play->session = play->service.open(play->lane, &play->peer);
     assert(play->session != NULL);
 }
 
@@ -356,9 +427,26 @@ play_close(struct play *play)
         nothing_was_done(play);
     play->service.lane_close(play->lane);
     cmd_fini(&play->context);
+    if (play->admin != NULL)
+        admin_destroy(play->admin);
     store_check(play->context.store);
     store_destroy(play->context.store);
     free(play->kept);
+}
+
+/* Another process goes on with the session, if it can go on elsewhere. */
+static void
+pass(struct play *play)
+{
+    char bytes[SERVICE_STATE_MAX];
+    size_t len = play->service.pack(play->session, bytes);
+
+    assert(len <= sizeof bytes);
+    if (len == 0)
+        return;
+    play->service.close(play->session);
+    play->session = play->service.unpack(play->lane, &play->peer, bytes, len);
+    assert(play->session != NULL);
 }
 
 /* Returns what was heard; the caller frees its bytes. */
@@ -375,6 +463,8 @@ play_once(const char *data, size_t len, const struct manner *manner)
         size_t most = manner->piece_max < len ? manner->piece_max : len;
         size_t piece = manner->whole ? len : 1 + throw_dice(&play->manner, (uint32_t)most);
 
+        if (manner->passed && throw_dice(&play->manner, 4) == 0)
+            pass(play);
         say(play, data, piece);
         data += piece;
         len -= piece;
@@ -388,8 +478,8 @@ play_once(const char *data, size_t len, const struct manner *manner)
 static bool
 heard_alike(const char *data, size_t len, const struct manner *manner)
 {
-    struct manner whole = { .lock = manner->lock, .denied = manner->denied, .whole = true, .look = true,
-        .budget = 1000 };
+    struct manner whole = { .lock = manner->lock, .denied = manner->denied, .whole = true,
+        .look = true, .budget = 1000 };
     struct heard one = play_once(data, len, &whole), two = play_once(data, len, manner);
     bool same = one.closed == two.closed && one.len == two.len &&
         (one.len == 0 || memcmp(one.bytes, two.bytes, one.len) == 0);
@@ -411,7 +501,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size > SENT_MAX)
         return 0;
     manner = manner_of(data[0], data[1]);
-    if (size - 2 > COMPARED_MAX) {
+    if (size - 2 > COMPARED_MAX || manner.operated) {
         struct heard heard = play_once(sent, size - 2, &manner);
 
         free(heard.bytes);

@@ -2,17 +2,17 @@
 /*
  * replay.c - plays the inputs that are kept to the fuzzer's entry point, without one.
  *
- *     fuzz_session [FILE...]    default: all of $srcdir/tests/fuzz/corpus/session
+ *     fuzz_session [FILE|FOLDER ...]    default: all of $srcdir/tests/fuzz/corpus/session
  *
  * CORPUS names the folder of the entry point that it is linked with.
  *
  * Each is played as it is and in a few other pieces (its first two bytes say how).
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #ifndef CORPUS
 #define CORPUS "session"
@@ -22,8 +22,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Returns how many inputs were played; -1: it can't be read. */
 static int
-replay(const char *path)
+replay_file(const char *path)
 {
     static uint8_t bytes[INPUT_MAX];
     FILE *file = fopen(path, "rb");
@@ -31,7 +32,7 @@ replay(const char *path)
 
     if (file == NULL) {
         perror(path);
-        return 1;
+        return -1;
     }
     len = fread(bytes, 1, sizeof bytes, file);
     fclose(file);
@@ -41,43 +42,48 @@ replay(const char *path)
         bytes[1] = (uint8_t)(bytes[1] * 3 + 41 * i + 2);
         (void)LLVMFuzzerTestOneInput(bytes, len);
     }
-    return 0;
+    return 1;
 }
 
 static int
-replay_all(const char *directory)
+replay(const char *path)
 {
-    DIR *dir = opendir(directory);
+    DIR *dir = opendir(path);
     struct dirent *entry;
-    int failed = 0, played = 0;
+    char name[4096];
+    int played = 0;
 
-    if (dir == NULL || chdir(directory) != 0) {
-        perror(directory);
-        return 1;
-    }
-    while ((entry = readdir(dir)) != NULL) {
+    if (dir == NULL)
+        return errno == ENOTDIR ? replay_file(path) : -1;
+    while (played >= 0 && (entry = readdir(dir)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
-        failed |= replay(entry->d_name);
-        played++;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        played = replay_file(name) < 0 ? -1 : played + 1;
     }
     closedir(dir);
-    printf("%d inputs played\n", played);
-    return played == 0 ? 1 : failed;
+    return played;
 }
 
 int
 main(int argc, char **argv)
 {
     const char *srcdir = getenv("srcdir");
-    char path[4096];
-    int failed = 0;
+    char kept[4096], *all[] = { kept };
+    char **paths = argc > 1 ? argv + 1 : all;
+    int n = argc > 1 ? argc - 1 : 1, played = 0;
 
-    for (int i = 1; i < argc; i++)
-        failed |= replay(argv[i]);
-    if (argc > 1)
-        return failed;
-    snprintf(path, sizeof path, "%s/tests/fuzz/corpus/" CORPUS,
+    snprintf(kept, sizeof kept, "%s/tests/fuzz/corpus/" CORPUS,
         srcdir == NULL ? "." : srcdir);
-    return replay_all(path);
+    for (int i = 0; i < n; i++) {
+        int more = replay(paths[i]);
+
+        if (more <= 0) {
+            fprintf(stderr, "%s: no inputs\n", paths[i]);
+            return 1;
+        }
+        played += more;
+    }
+    printf("%d inputs played\n", played);
+    return 0;
 }
