@@ -102,9 +102,10 @@ def environment(faults):
 
 
 class FaultyServer(server.Server):
-    def __init__(self, *options, env=None):
+    def __init__(self, *options, env=None, context=None):
         self.faults = Faults()
-        super().__init__(*options, env=dict(environment(self.faults), **(env or {})))
+        super().__init__(*options, env=dict(environment(self.faults), **(env or {})),
+                         context=context)
 
     def __exit__(self, *what):
         try:
