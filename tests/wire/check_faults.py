@@ -15,13 +15,16 @@ import errno
 import os
 import random
 import resource
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
+import certificates
 import check_udp
 import faults
 import packets
@@ -30,15 +33,17 @@ import server
 ALL = os.environ.get("LARDER_FAULTS") == "all"
 SEED = int(os.environ.get("LARDER_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 SOME = 25 if not server.sanitized() else 10 # of those n that are tried by default
+MANY = 400
 MEMORY = not server.sanitized()
 WHY_NOT = "the sanitizer has an allocator of its own"
 
 
 def some_of(count, salt, most=None):
-    """All of 1 to count, or a part that the seed chooses."""
+    """All of 1 to count, or a part that the seed chooses; of very many, as OpenSSL makes
+    them, always a part."""
     numbers = list(range(1, count + 1))
-    most = most or SOME
-    if ALL or count <= most:
+    most = MANY if ALL else most or SOME
+    if count <= most:
         return numbers
     return sorted(random.Random("%d %s" % (SEED, salt)).sample(numbers, most))
 
@@ -85,7 +90,7 @@ class Client:
                 self.talk = self.cache.connect(seconds=server.REPLY_SECONDS * 3)
             self.talk.send(data)
             return read(self.talk)
-        except (ConnectionError, BrokenPipeError):
+        except (ConnectionError, BrokenPipeError, ssl.SSLError):
             self.close()
             raise Lost()
         except server.Failure as failure:
@@ -240,6 +245,42 @@ def converse(cache, ledger, draw):
         client.close()
 
 
+REPORTS = (b"settings", b"slabs", b"sizes", b"latency", b"hotkeys", b"detail on", b"detail dump",
+           b"cachedump 1 0", b"detail off", b"reset")
+
+
+def look_around(cache, ledger):
+    """What operators ask, over all that they may ask by."""
+    client = Client(cache, ledger)
+    for line in (*(b"stats %s\r\n" % name for name in REPORTS), b"lru_crawler mgdump all\r\n"):
+        try:
+            client.report(line, b"\r\n" if line.split()[-1] in (b"on", b"off", b"reset")
+                          else b"EN\r\n" if b"mgdump" in line else b"END\r\n")
+        except Lost:
+            pass
+    client.close()
+    try:
+        with cache.connect() as watcher:
+            watcher.send(b"watch fetchers mutations connevents\r\n")
+            watcher.line()
+    except (OSError, server.Failure):
+        pass
+
+
+def browse(path):
+    """libevent 2.1 forgets a connection for which it has no memory, so nobody is waited for."""
+    for page in (b"/", b"/metrics", b"/stats.json", b"/healthz"):
+        try:
+            with socket.socket(socket.AF_UNIX) as browser:
+                browser.settimeout(3)
+                browser.connect(path)
+                browser.sendall(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % page)
+                while browser.recv(65536):
+                    pass
+        except (ConnectionError, TimeoutError):
+            pass
+
+
 def verify(cache, ledger):
     """A fresh client finds everything: no fault is due any more."""
     client = Client(cache, ledger)
@@ -367,6 +408,28 @@ class TestStart(unittest.TestCase):
             for n in some_of(90, "passwords", 20):
                 self.start_locked(options, n)
 
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_without_memory_for_tls(self):
+        certificates.need_tls()
+        with certificates.Certificates() as certs:
+            certs.authority("ca")
+            certs.make("server", "ca")
+            os.chmod(certs.path("server.key"), 0o644)
+            more = "ssl_ca_cert=%s,ssl_verify_mode=1,ssl_session_cache" % certs.path("ca.pem")
+            self.try_all(["-l", "notls:127.0.0.1", *certs.options("server", more)], "memory")
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_without_memory_for_all_that_may_be_opened(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o777)
+            config = os.path.join(directory, "config")
+            with open(config, "w") as file:
+                file.write("-R 30\n-o idle_timeout=1000\n")
+            self.try_all(["--config", config, "-e", directory + "/items",
+                          "-o", "http=unix:%s/http,flush_prefix=a" % directory,
+                          "--listener", "unix:%s/other,namespace=other,memory=2" % directory],
+                         "memory")
+
     def start_locked(self, options, n):
         """As finish(), but nobody may do anything there without the password."""
         start = Start.__new__(Start)
@@ -438,20 +501,24 @@ class TestStart(unittest.TestCase):
 
 
 class TestServing(unittest.TestCase):
-    def each(self, name, how=None, options=("-m", "16", "-t", "2"), most=None):
+    def each(self, name, how=None, options=("-m", "16", "-t", "2"), most=None, context=None,
+             also=lambda cache, ledger: None):
         """The n-th call of a conversation fails, for every n."""
         draw = random.Random(SEED)
-        with faults.FaultyServer(*options) as cache:
+        with faults.FaultyServer(*options, context=context) as cache:
             ledger = Ledger()
             converse(cache, ledger, draw)
+            also(cache, ledger)
             verify(cache, ledger)
             before = cache.faults.seen(name)
             converse(cache, ledger, draw)
+            also(cache, ledger)
             calls = cache.faults.seen(name) - before
             struck = 0
             for n in some_of(calls, "%s %s" % (name, how), most):
                 cache.faults.fail(name, first=n, how=how)
                 converse(cache, ledger, draw)
+                also(cache, ledger)
                 struck += cache.faults.failed(name)
                 cache.faults.stop()
                 verify(cache, ledger)
@@ -473,6 +540,35 @@ class TestServing(unittest.TestCase):
     @unittest.skipUnless(MEMORY, WHY_NOT)
     def test_each_allocation_may_fail(self):
         self.each("memory")
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_each_allocation_for_operators_may_fail(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o777)
+            config = os.path.join(directory, "config")
+
+            def look(cache, ledger):
+                with open(config, "w") as file:
+                    file.write("-o idle_timeout=%d\n" % random.randrange(1000, 2000))
+                cache.send_signal(signal.SIGHUP)
+                look_around(cache, ledger)
+                browse(directory + "/http")
+
+            open(config, "w").close()
+            os.chmod(config, 0o644)
+            self.each("memory", also=look, options=(
+                "-m", "16", "-t", "2", "--config", config, "-o", "hotkeys_sample=1,track_sizes",
+                "-o", "latency_sample=1,http=unix:%s/http" % directory))
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_each_allocation_for_tls_may_fail(self):
+        certificates.need_tls()
+        with certificates.Certificates() as certs:
+            certs.authority("ca")
+            certs.make("server", "ca")
+            os.chmod(certs.path("server.key"), 0o644)
+            self.each("memory", options=("-m", "16", "-t", "2", *certs.options()),
+                      context=certs.client())
 
     @unittest.skipUnless(MEMORY, WHY_NOT)
     def test_many_allocations_may_fail(self):
