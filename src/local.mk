@@ -194,7 +194,7 @@ endif
 
 bin_PROGRAMS += larder
 larder_SOURCES = src/main/main.c
-larder_LDFLAGS = $(SERVER_LDFLAGS)
+larder_LDFLAGS = $(SERVER_LINK)
 larder_LDADD = libmain.a libhttp.a libadmin.a libnet.a libcmd.a libproto.a libstore.a libbase.a \
 	$(HTTP_LIBS) $(EVENT_LIBS) $(XXHASH_LIBS) $(TLS_LIBS) $(SASL_LIBS) $(SECCOMP_LIBS)
 
