@@ -2,6 +2,7 @@
 #include "main/handover.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -196,6 +197,8 @@ handover_open(struct baggage *baggage, handover_fn fn, void *context)
         bytes = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, state, 0);
     if (bytes != MAP_FAILED)
         known = read_entries(bytes, (size_t)stat.st_size, &n);
+    if (bytes != MAP_FAILED && known == NULL)
+        fputs("handover: out of memory; clients and listening sockets are lost\n", stderr);
     size_t sockets = match(baggage, known, n, fn, context);
     free(known);
     if (bytes != MAP_FAILED)

@@ -911,6 +911,323 @@ class TestRunningOut(unittest.TestCase):
             verify(cache, ledger)
 
 
+# ---- From one process to the next --------------------------------------------------------
+
+
+class TestHandingOver(unittest.TestCase):
+    """SIGUSR2 with -o handover=process. The calls of both processes are counted together."""
+
+    def pid(self, cache):
+        """Of the process that serves; None: nobody does. A connection may be lost to the
+        fault, but the listening socket outlives the processes."""
+        end = time.monotonic() + 2 * server.START_SECONDS
+        while time.monotonic() < end:
+            try:
+                return int(cache.stats()["pid"])
+            except ConnectionRefusedError:
+                return None
+            except (OSError, KeyError, server.Failure):
+                time.sleep(0.01)
+        self.fail("it neither serves nor ends")
+
+    def hand_over(self, cache, before):
+        """Until the next process serves, or this one has said why not. The one that serves."""
+        said = len(cache.stderr())
+        os.kill(before, signal.SIGUSR2)
+        end = time.monotonic() + 2 * server.START_SECONDS
+        while True:
+            pid = self.pid(cache)
+            if pid != before or len(cache.stderr()) > said:
+                return pid
+            self.assertLess(time.monotonic(), end, "it neither hands over nor says why not")
+            time.sleep(0.01)
+
+    def until_said(self, cache):
+        """Who ends says why."""
+        end = time.monotonic() + server.STOP_SECONDS
+        while not cache.stderr().strip():
+            self.assertLess(time.monotonic(), end, "it ended without a word")
+            time.sleep(0.01)
+
+    def end(self, pid, cache):
+        """Ends a process that may be nobody's child."""
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + server.STOP_SECONDS
+        while pid != cache.process.pid and os.path.exists("/proc/%d" % pid):
+            self.assertLess(time.monotonic(), end, "it does not end")
+            time.sleep(0.01)
+
+    def try_one(self, fault):
+        """How many allocations there were, and whether the next process serves."""
+        with faults.FaultyServer("-m", "16", "-t", "2", "-o", "handover=process") as cache:
+            ledger = Ledger()
+            converse(cache, ledger, random.Random(SEED))
+            before, seen = self.pid(cache), cache.faults.seen("memory")
+            cache.faults.fail("memory", first=fault)
+            pid = self.hand_over(cache, before)
+            cache.faults.stop()
+            seen = cache.faults.seen("memory") - seen
+            said = cache.stderr()
+            if pid is None: # too late to go on without it
+                self.until_said(cache)
+                return seen, False
+            try:
+                if "items are lost" in said or "starting empty" in said:
+                    for key in ledger.may:
+                        ledger.done(key, ledger.get(key) | {None})
+                verify(cache, ledger)
+                self.assertIsNone(server.REPORT.search(said.encode()))
+            finally:
+                self.end(pid, cache)
+            return seen, pid != before
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_each_allocation_may_fail(self):
+        calls, serves = self.try_one(1 << 40)
+        self.assertTrue(serves)
+        self.assertTrue(any([self.try_one(n)[1] for n in some_of(calls, "hand-over", 10)]))
+
+
+# ---- Clocks ------------------------------------------------------------------------------
+
+
+class TestClocks(unittest.TestCase):
+    YEAR = 365 * 86400
+
+    def has(self, talk, **expected):
+        for key, there in expected.items():
+            talk.send(b"get %s\r\n" % key.encode())
+            answer = talk.until(b"END\r\n")
+            self.assertEqual(answer != b"END\r\n", there, key)
+
+    def test_setting_the_wall_clock_changes_no_life(self):
+        for jump in (5 * self.YEAR, -20 * self.YEAR, 1, -1, 3 * 86400):
+            with faults.FaultyServer("-t", "2") as cache, cache.connect() as talk:
+                wall = int(time.time())
+                talk.ask(b"set hour 0 3600 1\r\n1\r\n", b"STORED\r\n")
+                talk.ask(b"set ever 0 0 1\r\n1\r\n", b"STORED\r\n")
+                talk.ask(b"set date 0 %d 1\r\n1\r\n" % (wall + 3600), b"STORED\r\n")
+                cache.faults.sheet.add_realtime = jump
+                self.has(talk, hour=True, ever=True, date=True)
+                # A date means what the clock says when it comes.
+                talk.ask(b"set date 0 %d 1\r\n1\r\n" % (wall + jump + 3600), b"STORED\r\n")
+                talk.ask(b"set gone 0 %d 1\r\n1\r\n" % (wall + jump - 3600), b"STORED\r\n")
+                self.has(talk, hour=True, ever=True, date=True, gone=False)
+                self.assertLess(abs(int(cache.stats()["time"]) - wall - jump), 600)
+                cache.faults.sheet.add_realtime = 0
+                self.has(talk, hour=True, ever=True)
+
+    def test_a_wall_clock_before_1970_or_after_2106_is_borne(self):
+        for jump in (-100 * self.YEAR, 200 * self.YEAR):
+            with faults.FaultyServer("-t", "1") as cache, cache.connect() as talk:
+                cache.faults.sheet.add_realtime = jump
+                talk.ask(b"set hour 0 3600 1\r\n1\r\n", b"STORED\r\n")
+                talk.ask(b"set ever 0 0 1\r\n1\r\n", b"STORED\r\n")
+                self.has(talk, hour=True, ever=True)
+                cache.stats()
+
+    def test_time_asleep_counts(self):
+        with faults.FaultyServer("-t", "2") as cache, cache.connect() as talk:
+            talk.ask(b"set hour 0 3600 1\r\n1\r\n", b"STORED\r\n")
+            talk.ask(b"set week 0 604800 1\r\n1\r\n", b"STORED\r\n")
+            talk.ask(b"set ever 0 0 1\r\n1\r\n", b"STORED\r\n")
+            cache.faults.sheet.add_boottime = 3700
+            self.has(talk, hour=False, week=True, ever=True)
+            talk.ask(b"set hour 0 3600 1\r\n1\r\n", b"STORED\r\n")
+            self.has(talk, hour=True)
+            cache.faults.sheet.add_boottime = 5 * 86400
+            self.has(talk, hour=False, week=True, ever=True)
+            self.assertGreaterEqual(int(cache.stats()["uptime"]), 5 * 86400)
+            cache.faults.sheet.add_boottime = 10 * self.YEAR
+            self.has(talk, week=False, ever=True)
+
+    def test_a_clock_that_goes_back_harms_nobody(self):
+        """CLOCK_BOOTTIME does not, unless a machine is restored from a snapshot."""
+        with faults.FaultyServer("-t", "2", "-o", "idle_timeout=1000") as cache:
+            with cache.connect() as talk:
+                cache.faults.sheet.add_boottime = 86400
+                talk.ask(b"set hour 0 3600 1\r\n1\r\n", b"STORED\r\n")
+                talk.ask(b"set ever 0 0 1\r\n1\r\n", b"STORED\r\n")
+                cache.faults.sheet.add_boottime = 82800
+                self.has(talk, hour=True, ever=True)
+            with cache.connect() as talk:
+                self.has(talk, hour=True, ever=True)
+                self.assertGreaterEqual(int(cache.stats()["uptime"]), 82800)
+
+    def test_a_long_sleep_ends_idle_clients_and_no_others(self):
+        with faults.FaultyServer("-t", "1", "-o", "idle_timeout=1000") as cache:
+            with cache.connect() as idle:
+                idle.ask(b"mn\r\n", b"MN\r\n")
+                cache.faults.sheet.add_boottime = 2000
+                self.assertEqual(idle.more(server.REPLY_SECONDS * 3), b"")
+            with cache.connect() as talk:
+                talk.ask(b"set a 0 0 1\r\n1\r\n", b"STORED\r\n")
+
+
+# ---- Things that run out -----------------------------------------------------------------
+
+
+class TestRunningOut(unittest.TestCase):
+    def test_of_descriptors(self):
+        """Those who are connected are served; the others wait until somebody leaves."""
+        with server.Server("-m", "16", "-t", "2", "-c", "500") as cache:
+            used = len(os.listdir("/proc/%d/fd" % cache.process.pid))
+            limit = used + 20
+            resource.prlimit(cache.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            talks = [cache.connect() for _ in range(60)]
+            try:
+                for talk in talks:
+                    talk.send(b"mn\r\n")
+                for talk in talks[:20]:
+                    talk.expect(b"MN\r\n")
+                talks[0].ask(b"set a 0 0 1\r\n1\r\n", b"STORED\r\n")
+                for at in range(20, 60):
+                    talks[at - 20].close()
+                    talks[at].expect(b"MN\r\n")
+                talks[59].ask(b"get a\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n")
+            finally:
+                for talk in talks:
+                    talk.close()
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_of_address_space(self):
+        """No more can be mapped: RLIMIT_AS, at what is in use."""
+        self.run_out(resource.RLIMIT_AS, "VmSize")
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_of_address_space_at_the_start(self):
+        """Whatever the limit, it says why not, or it serves."""
+        for limit in some_of(40, "address space", 10):
+            self.start_limited(limit << 24)
+
+    def start_limited(self, limit):
+        errors = tempfile.TemporaryFile()
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        port = server.free_port()
+        process = subprocess.Popen(
+            [server.binary(), *user, "-p", str(port), "-m", "64", "-t", "2"],
+            stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+        try:
+            end = time.monotonic() + 2 * server.START_SECONDS
+            serves = False
+            while process.poll() is None and not serves:
+                self.assertLess(time.monotonic(), end, limit)
+                try:
+                    with server.Talk(port) as talk:
+                        talk.ask(b"set a 0 0 1\r\n1\r\n", b"STORED\r\n")
+                        talk.ask(b"get a\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n")
+                        serves = True
+                except (OSError, server.Failure):
+                    time.sleep(0.005)
+            if serves:
+                process.terminate()
+            status = process.wait(server.STOP_SECONDS)
+            errors.seek(0)
+            said = errors.read()
+            if serves:
+                self.assertEqual(status, 0, (limit, said))
+            else: # 127 is the loader's, which says so as well
+                self.assertIn(status, range(1, 128), (limit, said))
+                self.assertNotEqual(said.strip(), b"")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            errors.close()
+
+    def control_group(self, limit):
+        """A group of our own below the limit, or None where we may not make one."""
+        for top, name in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+                          ("/sys/fs/cgroup", "memory.max")):
+            group = os.path.join(top, "larder-%d" % os.getpid())
+            try:
+                os.mkdir(group)
+            except OSError:
+                continue
+            self.addCleanup(os.rmdir, group)
+            try:
+                with open(os.path.join(group, name), "r+") as file:
+                    file.write(str(limit))
+                return group
+            except OSError:
+                continue
+        return None
+
+    @unittest.skipUnless(MEMORY, "a sanitizer needs more memory than that")
+    def test_of_memory_of_a_control_group(self):
+        """Full of items within the limit it evicts and serves; and where -m alone is more
+        than the limit, it says so when it starts."""
+        group = self.control_group(96 << 20)
+        if group is None:
+            self.skipTest("no control group can be made here")
+        procs = os.path.join(group, "cgroup.procs")
+
+        def enter():
+            with open(procs, "w") as file:
+                file.write("0")
+
+        for size, warned in (("48", False), ("96", True), ("1024", True)):
+            errors = tempfile.TemporaryFile()
+            user = ["-u", "root"] if os.geteuid() == 0 else []
+            port = server.free_port()
+            process = subprocess.Popen(
+                [server.binary(), *user, "-p", str(port), "-m", size, "-t", "2"],
+                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, preexec_fn=enter)
+            try:
+                self.serve_in_group(process, port, fill=not warned)
+                process.terminate()
+                self.assertEqual(process.wait(server.STOP_SECONDS), 0)
+                errors.seek(0)
+                self.assertEqual(b"control group may use 96 MiB" in errors.read(), warned)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+                errors.close()
+
+    def serve_in_group(self, process, port, fill):
+        end = time.monotonic() + 2 * server.START_SECONDS
+        while True:
+            self.assertLess(time.monotonic(), end)
+            self.assertIsNone(process.poll())
+            try:
+                talk = server.Talk(port, server.REPLY_SECONDS * 3)
+                break
+            except OSError:
+                time.sleep(0.01)
+        with talk:
+            if fill:
+                for i in range(5000):
+                    talk.ask(b"set k%d 0 0 20000\r\n%s\r\n" % (i, 20000 * b"x"),
+                             b"STORED\r\n")
+            talk.ask(b"set a 0 0 1\r\n1\r\n", b"STORED\r\n")
+            talk.ask(b"get a\r\n", b"VALUE a 0 1\r\n1\r\nEND\r\n")
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_of_data(self):
+        self.run_out(resource.RLIMIT_DATA, "VmData")
+
+    def run_out(self, limit, field):
+        draw = random.Random(SEED)
+        with server.Server("-m", "16", "-t", "2") as cache:
+            ledger = Ledger()
+            converse(cache, ledger, draw)
+            with open("/proc/%d/status" % cache.process.pid) as file:
+                used = next(int(line.split()[1]) for line in file if line.startswith(field))
+            resource.prlimit(cache.process.pid, limit, (used << 10, resource.RLIM_INFINITY))
+            talks = []
+            for _ in range(300):
+                talks.append(cache.connect())
+                talks[-1].send(b"set partial 0 0 100000\r\n" + 30000 * b"x")
+            converse(cache, ledger, draw)
+            for talk in talks:
+                talk.close()
+            resource.prlimit(cache.process.pid, limit,
+                             (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            verify(cache, ledger)
+
+
 if __name__ == "__main__":
     if server.peer():
         server.skip("makes Larder's own calls fail")
