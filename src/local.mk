@@ -113,6 +113,7 @@ libnet_a_SOURCES = \
 	src/net/poller.c src/net/poller.h \
 	src/net/sending.c src/net/sending.h \
 	src/net/slots.c src/net/slots.h \
+	src/net/sockopt.c src/net/sockopt.h \
 	src/net/take.c src/net/take.h \
 	src/net/tls.h src/net/tls_inside.h src/net/tls_stream.h \
 	src/net/udp.c src/net/udp.h \

@@ -31,6 +31,7 @@ next_name(const char **list, char name[BAGGAGE_NAME_MAX])
     return name;
 }
 
+/* LISTEN_PID says for whom a service manager's descriptors are, LISTEN_FDS how many. */
 static int
 count_passed(void)
 {
@@ -68,6 +69,7 @@ find_passed(struct predecessor *predecessor)
             room = false;
         }
     }
+    /* Lest a child takes them for its own. */
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

@@ -24,26 +24,12 @@
 #include "base/log.h"
 #include "net/address.h"
 #include "net/local.h"
+#include "net/sockopt.h"
 #include "net/take.h"
 #include "net/udp.h"
 
 #define LISTEN_DEFAULT "127.0.0.1"
 #define STATUS_OS      71 /* EX_OSERR */
-#define ACTIVATION_FD  3  /* first descriptor passed by a service manager */
-
-static void
-set_option(int fd, int level, int name, int value, const char *what)
-{
-    if (setsockopt(fd, level, name, &value, sizeof value) != 0)
-        log_line(LOG_NOTICE, "setsockopt(%s): %s", what, strerror(errno));
-}
-
-static void
-set_mark(int fd, uint32_t mark)
-{
-    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
-        log_line(LOG_ALWAYS, "sock_cookie_id: setsockopt(SO_MARK): %s", strerror(errno));
-}
 
 /* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. A unix
  * socket is never served by TLS: what goes over it does not leave the machine. */
@@ -74,32 +60,14 @@ tls_default(const struct options *options)
     return options->tls ? TLS_AS_OPTIONS : TLS_NEVER;
 }
 
-/* LISTEN_PID says for whom sockets of a service manager are, LISTEN_FDS how many from
- * descriptor 3 on. Both are taken away, lest a child takes them for its own. */
-static int
-count_activated(void)
-{
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    int n = 0;
-
-    if (pid != NULL && count != NULL && atol(pid) == (long)getpid())
-        n = atoi(count);
-    unsetenv("LISTEN_PID");
-    unsetenv("LISTEN_FDS");
-    unsetenv("LISTEN_FDNAMES");
-    return n;
-}
-
 /* Sockets of a service manager. How many there are; -1: one is none. */
 static int
 adopt(struct listeners *listeners, const struct options *options)
 {
-    int n = listeners->activated == NULL ? count_activated() : (int)listeners->nactivated;
+    int n = (int)listeners->nactivated;
 
     for (int i = 0; i < n; i++) {
-        int fd = listeners->activated == NULL ? ACTIVATION_FD + i
-                                              : listeners->activated[i];
-        int listens = 0;
+        int fd = listeners->activated[i], listens = 0;
         socklen_t len = sizeof listens;
         if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens) {
             fprintf(stderr, "LISTEN_FDS: descriptor %d is not a listening socket\n", fd);
@@ -107,12 +75,12 @@ adopt(struct listeners *listeners, const struct options *options)
         }
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+        sockopt_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
         if (!add(listeners, fd, options->protocol, tls_default(options)))
             return -1;
         listeners->at[listeners->n - 1].activated = true;
         if (listeners->at[listeners->n - 1].family != AF_UNIX)
-            set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+            sockopt_set(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     }
     return n;
 }
@@ -129,15 +97,15 @@ open_socket(const struct addrinfo *info, int port, const struct options *options
     assert(info->ai_addrlen <= sizeof name);
     memcpy(&name, info->ai_addr, info->ai_addrlen);
     if (info->ai_family == AF_INET6) {
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+        sockopt_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
         ((struct sockaddr_in6 *)(void *)&name)->sin6_port = htons((uint16_t)port);
     } else {
         ((struct sockaddr_in *)(void *)&name)->sin_port = htons((uint16_t)port);
     }
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
-    set_mark(fd, options->sock_cookie_id);
+    sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    sockopt_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+    sockopt_set(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+    sockopt_mark(fd, options->sock_cookie_id);
     if (bind(fd, (struct sockaddr *)&name, info->ai_addrlen) != 0 ||
         listen(fd, options->backlog) != 0) {
         int error = errno;
@@ -157,7 +125,7 @@ claim(const struct listeners *listeners, const struct parcel_name *name,
 
     if (fd < 0)
         return -1;
-    set_mark(fd, options->sock_cookie_id);
+    sockopt_mark(fd, options->sock_cookie_id);
     if (listen(fd, options->backlog) != 0)
         log_line(LOG_NOTICE, "listen(): %s", strerror(errno));
     return fd;

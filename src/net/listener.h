@@ -42,7 +42,7 @@ struct listener {
 
 struct listeners {
     /* To be set before listeners_open(): sockets of another process, and of a service
-     * manager; NULL: those that the environment names. */
+     * manager. */
     struct taken *taken;
     const int *activated;
     unsigned nactivated;

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/log.h"
 #include "base/num.h"
+#include "net/sockopt.h"
 
 #define OWNER_ONLY 0700u
 
@@ -110,13 +110,6 @@ listen_at(int fd, const char *path, int backlog)
     return -1;
 }
 
-static void
-set_mark(int fd, uint32_t mark)
-{
-    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
-        log_line(LOG_ALWAYS, "sock_cookie_id: setsockopt(SO_MARK): %s", strerror(errno));
-}
-
 int
 local_open(const struct options *options, const struct option_listener *listener)
 {
@@ -137,7 +130,7 @@ local_open(const struct options *options, const struct option_listener *listener
         perror("socket()");
         return -1;
     }
-    set_mark(fd, options->sock_cookie_id);
+    sockopt_mark(fd, options->sock_cookie_id);
     if (bind_to(fd, path, given ? mode & OWNER_ONLY : mode) != 0) {
         close(fd);
         return -1;

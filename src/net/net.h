@@ -52,8 +52,7 @@ struct net_parts {
     unsigned nspaces;               /* 1 to NET_SPACES_MAX */
     struct event_base *base;
     struct tls *tls; /* NULL: all clients are served in plain bytes */
-    /* Listening sockets that a service manager has passed; NULL: those that LISTEN_FDS
-     * names, which is taken out of the environment. */
+    /* Listening sockets that a service manager has passed. */
     const int *activated;
     unsigned nactivated;
     /* What processes before this one have counted; NULL: nothing. */

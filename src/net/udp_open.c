@@ -22,9 +22,9 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/log.h"
 #include "net/address.h"
 #include "net/frame.h"
+#include "net/sockopt.h"
 #include "net/take.h"
 #include "net/udp.h"
 #include "net/worker.h"
@@ -34,13 +34,6 @@
 #define STATUS_OS      71 /* EX_OSERR */
 #define ADDRESSES_MAX  96u
 #define SEND_BUFFER    (4 << 20) /* asked for; the kernel grants what it likes */
-
-static void
-set_option(int fd, int level, int name, int value, const char *what)
-{
-    if (setsockopt(fd, level, name, &value, sizeof value) != 0)
-        log_line(LOG_NOTICE, "setsockopt(%s): %s", what, strerror(errno));
-}
 
 /* A bound socket, or -errno. `first`: nobody else may have the port. */
 static int
@@ -52,23 +45,22 @@ open_socket(
     if (fd < 0)
         return -errno;
     if (name->at.ss_family == AF_INET6) {
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
-        set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+        sockopt_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+        sockopt_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
     } else {
-        set_option(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+        sockopt_set(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
     }
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER, "SO_SNDBUF");
-    if (options->sock_cookie_id != 0)
-        set_option(fd, SOL_SOCKET, SO_MARK, (int)options->sock_cookie_id, "SO_MARK");
+    sockopt_set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER, "SO_SNDBUF");
+    sockopt_mark(fd, options->sock_cookie_id);
     if (!first)
-        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+        sockopt_set(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
     if (bind(fd, (const struct sockaddr *)&name->at, name->len) != 0) {
         int error = errno;
         close(fd);
         return -error;
     }
     if (first)
-        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+        sockopt_set(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
     return fd;
 }
 
@@ -84,8 +76,7 @@ provide(struct udp *udp, const struct parcel_name *name, bool first,
         taken_make_way(udp->taken, SOCK_DGRAM, name);
         return open_socket(name, first, options);
     }
-    if (options->sock_cookie_id != 0)
-        set_option(fd, SOL_SOCKET, SO_MARK, (int)options->sock_cookie_id, "SO_MARK");
+    sockopt_mark(fd, options->sock_cookie_id);
     return fd;
 }
 
