@@ -689,7 +689,7 @@ bool
 toy_wait(atomic_int *number, int value)
 {
     /* Patient, for builds with sanitizers on busy machines. */
-    for (int i = 0; i < 6000 && atomic_load(number) != value; i++)
+    for (int i = 0; i < 24000 && atomic_load(number) != value; i++)
         toy_sleep_ms(5);
     return atomic_load(number) == value;
 }
