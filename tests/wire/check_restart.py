@@ -8,6 +8,7 @@ requests sent meanwhile are answered; statistics go on; what does not fit or was
 refused with a word and never served. By a stand-in for the service manager (manager.py),
 between two processes (SIGUSR2), and in a file.
 """
+import contextlib
 import os
 import random
 import re
@@ -462,14 +463,35 @@ def is_running(pid):
         return False
 
 
+@contextlib.contextmanager
+def config():
+    """The path of a file of options."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "conf")
+        with open(path, "w") as file:
+            file.write("-m 32\n")
+        yield path
+
+
+def what_costs_nothing(options):
+    """What a server says that is to start another one by these options, and then goes on."""
+    with config() as path:
+        with srv.Server("--config", path, "-o", "handover=process") as server, \
+                server.connect() as talk:
+            store(talk, b"k", b"v")
+            with open(path, "w") as file:
+                file.write(options)
+            server.send_signal(signal.SIGUSR2)
+            wait_for(lambda: "failed to start; going on" in server.stderr())
+            talk.ask(b"get k\r\n", b"VALUE k 0 1\r\nv\r\nEND\r\n")
+            return server.stderr()
+
+
 class CalledOff(unittest.TestCase):
     """The new server is slow to read its options: they come through a pipe with a name."""
 
     def test_a_stop_stops_the_next_one_too(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "conf")
-            with open(path, "w") as file:
-                file.write("-m 32\n")
+        with config() as path:
             server = srv.Server("--config", path, "-o", "handover=process")
             with server:
                 os.unlink(path)
@@ -513,19 +535,8 @@ class CalledOff(unittest.TestCase):
             self.assertFalse(os.path.exists(path))
 
     def test_users_that_there_are_not_cost_nothing(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "conf")
-            with open(path, "w") as file:
-                file.write("-m 32\n")
-            with srv.Server("--config", path, "-o", "handover=process") as server, \
-                    server.connect() as talk:
-                store(talk, b"k", b"v")
-                with open(path, "w") as file:
-                    file.write("--listener unix:%s/s,users=nobody-of-that-name\n" % folder)
-                server.send_signal(signal.SIGUSR2)
-                wait_for(lambda: "failed to start; going on" in server.stderr())
-                self.assertIn("no such user", server.stderr())
-                self.assertEqual(fetch(talk, b"k"), b"v")
+        self.assertIn("no such user", what_costs_nothing(
+            "--listener unix:/nowhere/s,users=nobody-of-that-name\n"))
 
 
 class InTheBackground(unittest.TestCase):
@@ -557,18 +568,7 @@ def number_in(path):
 
 class WhatCanGoWrong(unittest.TestCase):
     def test_a_new_server_that_fails_costs_nothing(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "conf")
-            with open(path, "w") as file:
-                file.write("-m 32\n")
-            with srv.Server("--config", path, "-o", "handover=process") as server, \
-                    server.connect() as talk:
-                store(talk, b"k", b"v")
-                with open(path, "w") as file:
-                    file.write("-m no-number\n")
-                server.send_signal(signal.SIGUSR2)
-                wait_for(lambda: "failed to start; going on" in server.stderr())
-                self.assertEqual(fetch(talk, b"k"), b"v")
+        self.assertIn("no-number", what_costs_nothing("-m no-number\n"))
 
     def test_sigusr2_without_handover_is_refused_with_a_word(self):
         with srv.Server() as server:

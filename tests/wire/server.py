@@ -12,8 +12,10 @@ test's own options. With $PEER set another memcached-protocol server is run in i
 Leaving the block stops the server with SIGTERM and asserts that it exits with status 0 and
 without a sanitizer's report. Every wait has an end.
 """
+import collections
 import errno
 import os
+import random
 import re
 import signal
 import socket
@@ -61,10 +63,33 @@ def skip(reason):
     sys.exit(1 if os.environ.get("LARDER_CHECK_ALL") == "1" else SKIP)
 
 
+# Sockets whose names say which ports this program has been given, for as long as it lives.
+claims = collections.deque()
+CLAIMS_MAX = 256
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, TCP and UDP, that no client is given by the kernel and no other
+    test program by this function: there may be time until a server takes it."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        end = int(file.read().split()[0])
+    ports = range(10000, end) if end > 12000 else range(20000, 60000)
+    for port in random.sample(ports, 1000):
+        claim = socket.socket(socket.AF_UNIX)
+        with socket.socket() as stream, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            try:
+                claim.bind("\0larder-test-port-%d" % port)
+                stream.bind(("127.0.0.1", port))
+                datagrams.bind(("127.0.0.1", port))
+            except OSError:
+                claim.close()
+                continue
+        claims.append(claim.detach())
+        if len(claims) > CLAIMS_MAX:
+            os.close(claims.popleft())
+        return port
+    raise Failure("no free port found")
 
 
 class TlsSocket(ssl.SSLSocket):
