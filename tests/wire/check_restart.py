@@ -655,12 +655,14 @@ class InAFile(unittest.TestCase):
 
     def test_damage_is_noticed(self):
         self.fill()
-        with open(self.path, "rb") as file:
-            whole = file.read(1 << 16)
         size = os.path.getsize(self.path)
-        data = first_data(self.path, 1 << 16)
         rng = random.Random(1)
-        places = sorted({rng.randrange(0, 256) for _ in range(12)}) + data
+        places = sorted({rng.randrange(0, 256) for _ in range(12)})
+        places += first_data(self.path, 1 << 16)
+        lengths = [0, 1, 4095, 65536, size // 2, size - 1]
+        # Played again in a sandbox (check_sandbox.py), whose concern is another.
+        if os.environ.get("LARDER_SERVER_OPTIONS"):
+            places, lengths = places[::6], lengths[::3]
         for place in places:
             self.fill()
             with open(self.path, "r+b") as file:
@@ -670,12 +672,11 @@ class InAFile(unittest.TestCase):
                 file.write(bytes([old[0] ^ 0x40]))
             found, said = self.look()
             self.assertTrue(found == 500 or "starting empty" in said, (place, found, said))
-        for length in (0, 1, 4095, 65536, size // 2, size - 1):
+        for length in lengths:
             self.fill()
             os.truncate(self.path, length)
             found, said = self.look()
             self.assertEqual(found, 0, (length, said))
-        del whole
 
     def test_foreign_files(self):
         for content in (b"hello", b"\0" * 100000, os.urandom(300000)):

@@ -61,7 +61,7 @@ class Manager:
         self.socket.settimeout(0.2)
         self.env["NOTIFY_SOCKET"] = path
         self.over = False
-        self.thread = threading.Thread(target=self._listen)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     def __enter__(self):
