@@ -38,8 +38,7 @@
 static bool
 await(struct conn *conn, enum poller_want want)
 {
-    return poller_change(
-        &conn->worker->poller, conn->fd, conn->stream != NULL, conn, want);
+    return poller_change(&conn->worker->poller, conn->fd, conn, want);
 }
 
 void
@@ -128,7 +127,6 @@ conn_create(struct worker *worker, int fd, uint8_t listener)
     conn->listener = listener;
     conn->space = way->space & 15u;
     conn->next = SERVICE_READ;
-    conn->drained = true;
     atomic_init(&conn->last_command, worker->now);
     atomic_init(&conn->shown, CONN_WAITING);
     return conn;
@@ -167,7 +165,7 @@ conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenge
         goto out_hold;
     if (conn->stream != NULL && !time_handshake(conn))
         goto out_session;
-    if (!poller_add(&worker->poller, fd, conn->stream != NULL, conn))
+    if (!poller_add(&worker->poller, fd, conn))
         goto out_hold;
     if (!worker_add_conn(worker, conn)) {
         poller_drop(&worker->poller, fd);
@@ -426,9 +424,9 @@ read_tls(struct conn *conn, const struct iovec *iov, unsigned n)
 
 /* ---- Input --------------------------------------------------------------------------- */
 
-/* recv() or readv() of `size` bytes. 0: nothing has come, or the connection is gone. */
+/* recv() or readv(). 0: nothing has come, or the connection is gone. */
 static size_t
-read_plain(struct conn *conn, const struct iovec *iov, unsigned n, size_t size)
+read_plain(struct conn *conn, const struct iovec *iov, unsigned n)
 {
     ssize_t got;
 
@@ -436,18 +434,12 @@ read_plain(struct conn *conn, const struct iovec *iov, unsigned n, size_t size)
         got = n == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
                      : readv(conn->fd, iov, (int)n);
     while (got < 0 && errno == EINTR);
-    if (got > 0) {
-        conn->drained = (size_t)got < size && !conn->ending;
+    if (got > 0)
         return (size_t)got;
-    }
-    if (got == 0) { /* all that came before is answered: see conn_gather() */
+    if (got == 0) /* all that came before is answered: see conn_gather() */
         conn_close(conn);
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
         close_for(conn, "error");
-    } else {
-        conn->drained = true;
-        conn->ending = false;
-    }
     return 0;
 }
 
@@ -472,7 +464,7 @@ receive(struct conn *conn, char *space, struct job *job_out)
     }
     iov[n] = (struct iovec){ space + kept, conn->bites ? CONN_BITE_SIZE : CONN_READ_SIZE };
     got = conn->stream != NULL ? read_tls(conn, iov, n + 1)
-                               : read_plain(conn, iov, n + 1, wanted + iov[n].iov_len);
+                               : read_plain(conn, iov, n + 1);
     if (got == 0)
         return false;
     counter_add(&worker->counters.bytes_read, got);
@@ -631,7 +623,7 @@ conn_run(const struct job *job, bool alone)
     if (stuck)
         return false;
     if (conn->next == SERVICE_READ)
-        return conn->stream != NULL ? tls_stream_pending(conn->stream) : !conn->drained;
+        return conn->stream != NULL && tls_stream_pending(conn->stream);
     if (conn->next == SERVICE_AGAIN)
         counter_add(&worker->counters.conn_yields, 1);
     return true;

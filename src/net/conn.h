@@ -39,8 +39,6 @@ struct conn {
     uint8_t listener;
     uint8_t next;   /* enum service_next */
     bool queued : 1; /* in worker->ready or worker->again */
-    bool drained : 1; /* nothing is left to be read of which the poller has told */
-    bool ending : 1;  /* the client sends no more: read until the end is found */
     bool bites : 1;   /* its next input may be a large value: SERVICE_READ_BITE */
     uint8_t space : 4; /* in worker->spaces */
     char session[];    /* service->session_size bytes */

@@ -23,35 +23,31 @@ poller_fini(struct poller *poller)
 }
 
 static uint32_t
-bits_of(enum poller_want want, bool again)
+bits_of(enum poller_want want)
 {
-    uint32_t bits = again ? 0 : EPOLLET;
-
     switch (want) {
     case POLLER_NOTHING:
         return EPOLLET; /* an error or the end, which are always told of: once */
     case POLLER_READ:
-        return bits | EPOLLIN | EPOLLRDHUP;
+        return EPOLLIN;
     case POLLER_WRITE:
-        return bits | EPOLLOUT;
+        return EPOLLOUT;
     }
-    return bits;
+    return 0;
 }
 
 bool
-poller_add(struct poller *poller, int fd, bool again, void *subject)
+poller_add(struct poller *poller, int fd, void *subject)
 {
-    struct epoll_event event = { .events = bits_of(POLLER_READ, again),
-        .data.ptr = subject };
+    struct epoll_event event = { .events = bits_of(POLLER_READ), .data.ptr = subject };
 
     return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 bool
-poller_change(
-    struct poller *poller, int fd, bool again, void *subject, enum poller_want want)
+poller_change(struct poller *poller, int fd, void *subject, enum poller_want want)
 {
-    struct epoll_event event = { .events = bits_of(want, again), .data.ptr = subject };
+    struct epoll_event event = { .events = bits_of(want), .data.ptr = subject };
 
     return epoll_ctl(poller->fd, EPOLL_CTL_MOD, fd, &event) == 0;
 }

@@ -7,11 +7,9 @@
  * struct event (128 bytes) and no entry in libevent's map of descriptors (32 and more), and
  * a turn asks for as many as it works off together.
  *
- * A plain socket is told of once (EPOLLET) when something has come and is then left alone
- * until more comes: the kernel need not look at it again to find that it was read empty,
- * which costs most where thousands of sockets share a processor's cache. Who reads only a
- * part has to remember that. A socket of TLS is told of as long as there is something to
- * read, since OpenSSL does not say whether it read all.
+ * A socket is told of as long as there is something to read. Edges (EPOLLET) would spare the
+ * kernel a look at each that was read, but a read that brings less than there is, as for a
+ * mark of urgent data, would leave its client waiting for ever.
  *
  * Used by the worker's thread only.
  */
@@ -37,20 +35,13 @@ void poller_fini(struct poller *poller);
 
 /* Waits until `fd` can be read; `subject` is what to tell then. False: the kernel has no
  * memory. */
-bool poller_add(struct poller *poller, int fd, bool again, void *subject);
-/* Waits for something else. `again`: tells of it as long as it is so, in all calls for an fd
- * alike. Tells at once if it is so already. */
+bool poller_add(struct poller *poller, int fd, void *subject);
+/* Waits for something else. */
 bool poller_change(
-    struct poller *poller, int fd, bool again, void *subject, enum poller_want want);
+    struct poller *poller, int fd, void *subject, enum poller_want want);
 void poller_drop(struct poller *poller, int fd);
 
 /* Fills `events`, without waiting. Returns how many. */
 unsigned poller_collect(struct poller *poller);
-/* The client has ended its side, or is gone: what is read goes on to its end. */
-static inline bool
-poller_says_end(const struct epoll_event *event)
-{
-    return (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-}
 
 #endif

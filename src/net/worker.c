@@ -380,8 +380,6 @@ collect(struct worker *worker)
     }
     for (unsigned i = 0; i < n; i++) {
         struct conn *conn = poller->events[i].data.ptr;
-        conn->drained = false;
-        conn->ending |= poller_says_end(&poller->events[i]);
         worker_note(worker, conn);
     }
     worker->crowded = n > 1;
