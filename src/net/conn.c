@@ -401,6 +401,7 @@ shake(struct conn *conn)
         tls_stream_describe(conn->stream, text, sizeof text);
         log_line(LOG_CLIENT, "<%d %s", conn->fd, text);
     }
+    assert(conn->hold != NULL); /* since time_handshake() */
     conn->hold->began = 0;
     hold_settle(conn);
     return true;
