@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "proto/binary.h"
 #include "proto/text.h"
 
@@ -298,11 +299,26 @@ ahead_look(struct ahead_table *table, const struct store *store,
     table->used = rows.used;
 }
 
+/* Fetches the items behind rows: of some only what leads to them, and then those. */
+static void
+fetch_items(const struct ahead_table *table, const struct store *store, unsigned first,
+    unsigned end)
+{
+    uint64_t further[AHEAD_GROUP];
+    unsigned n = 0;
+
+    assert(end - first <= AHEAD_GROUP);
+    for (unsigned i = first; i < end; i++)
+        if (!store_prefetch_item(store, table->rows[i].hash))
+            further[n++] = table->rows[i].hash;
+    for (unsigned i = 0; i < n; i++)
+        store_prefetch_further(store, further[i]);
+}
+
 void
 ahead_looked(struct ahead_table *table, const struct store *store)
 {
-    for (unsigned i = 0; i < table->used; i++)
-        store_prefetch_item(store, table->rows[i].hash);
+    fetch_items(table, store, 0, table->used);
     table->closed = true;
 }
 
@@ -315,8 +331,7 @@ ahead_more(struct ahead_table *table, const struct store *store,
         left };
     const char *stop = look_over(&rows, data, data + len, kind);
 
-    for (unsigned i = AHEAD_GROUP; i < rows.used; i++)
-        store_prefetch_item(store, table->rows[i].hash);
+    fetch_items(table, store, AHEAD_GROUP, rows.used);
     range->first = AHEAD_GROUP;
     range->end = (uint16_t)rows.used;
     return stop;

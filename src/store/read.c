@@ -23,21 +23,22 @@ store_hash(const struct store *store, struct slice key)
     return hash_bytes(&store->hash_key, key.data, key.len);
 }
 
-void
-store_prefetch_bucket(const struct store *store, uint64_t hash)
+static const struct bucket *
+first_bucket(const struct store *store, uint64_t hash)
 {
-    uint32_t n = atomic_load_explicit(&store->table.nbuckets, memory_order_relaxed);
-
-    __builtin_prefetch(&store->table.buckets[table_bucket(hash, n)]);
+    return &store->table.buckets[table_bucket(hash, table_count(&store->table))];
 }
 
 void
-store_prefetch_item(const struct store *store, uint64_t hash)
+store_prefetch_bucket(const struct store *store, uint64_t hash)
 {
-    uint32_t n = atomic_load_explicit(&store->table.nbuckets, memory_order_relaxed);
-    const struct bucket *bucket = &store->table.buckets[table_bucket(hash, n)];
-    uint64_t tag = table_tag(hash);
+    __builtin_prefetch(first_bucket(store, hash));
+}
 
+/* Fetches what the first slot of the bucket with this tag refers to, if there is one. */
+static bool
+prefetch_match(const struct store *store, const struct bucket *bucket, uint64_t tag)
+{
     TABLE_UNROLL
     for (unsigned i = 0; i < TABLE_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_relaxed);
@@ -46,9 +47,44 @@ store_prefetch_item(const struct store *store, uint64_t hash)
             const char *item = store->arena.base + ((slot & TABLE_REF_MASK) << 3);
             __builtin_prefetch(item);
             __builtin_prefetch(item + 64);
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+/* The bucket behind the first; NULL: none. Read without a lock, so it may be any. */
+static const struct bucket *
+second_bucket(const struct store *store, const struct bucket *first)
+{
+    uint32_t overflow =
+        meta_overflow(atomic_load_explicit(&first->meta, memory_order_relaxed));
+
+    return overflow == 0 || overflow >= store->table.overflow_max ?
+        NULL :
+        &store->table.overflow[overflow];
+}
+
+bool
+store_prefetch_item(const struct store *store, uint64_t hash)
+{
+    const struct bucket *bucket = first_bucket(store, hash), *next;
+
+    if (prefetch_match(store, bucket, table_tag(hash)))
+        return true;
+    next = second_bucket(store, bucket);
+    if (next != NULL)
+        __builtin_prefetch(next);
+    return next == NULL;
+}
+
+void
+store_prefetch_further(const struct store *store, uint64_t hash)
+{
+    const struct bucket *next = second_bucket(store, first_bucket(store, hash));
+
+    if (next != NULL)
+        (void)prefetch_match(store, next, table_tag(hash));
 }
 
 void
