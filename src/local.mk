@@ -49,6 +49,7 @@ libstore_a_SOURCES = \
 	src/store/gather.c src/store/gather.h \
 	src/store/ghost.c src/store/ghost.h \
 	src/store/header.c src/store/header.h \
+	src/store/idle.c \
 	src/store/inspect.c \
 	src/store/item.h \
 	src/store/leave.c \

@@ -138,6 +138,7 @@ arith_put(struct store *store, struct store_thread *thread, struct table_spot *s
     }
     count_as_counter(thread, item);
     info = item_info(item);
+    class_used(store, INFO_CLASS(info), now);
     summed->exptime = item_exptime(item);
     summed->slab_class = (uint8_t)INFO_CLASS(info);
     return STORE_OK;

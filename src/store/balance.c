@@ -132,8 +132,8 @@ note_free(struct store *store, uint32_t now)
 }
 
 /* A page that holds no more than what may go: what counters take is never given. */
-static bool
-can_give(const struct slab_class *class)
+bool
+balance_can_give(const struct slab_class *class)
 {
     return (uint64_t)class->pages * class->per_page >=
         class->counters + class->per_page + class->per_page / 2;
@@ -145,7 +145,7 @@ has_spare(const struct slab_class *class)
     uint64_t n = class->free_least < class->free_least_before ? class->free_least :
                                                                 class->free_least_before;
 
-    return class->pages > 1 && can_give(class) && n >= class->per_page + class->per_page / 2;
+    return class->pages > 1 && balance_can_give(class) && n >= class->per_page + class->per_page / 2;
 }
 
 /* ---- Who gives to whom ---------------------------------------------------------------- */
@@ -178,7 +178,7 @@ donor(const struct store *store, unsigned to, uint32_t now)
     for (unsigned id = 1; id <= store->slab.nclasses; id++) {
         const struct slab_class *class = &store->slab.classes[id];
 
-        if (id == to || class->pages < 2 || !can_give(class) ||
+        if (id == to || class->pages < 2 || !balance_can_give(class) ||
             weight_of(store, class, now) < weight_of(store, wants, now))
             continue;
         if (demand_of(class) < least) {

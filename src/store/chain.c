@@ -170,6 +170,7 @@ upload_grow(struct store_upload *upload, struct store_thread *thread)
         atomic_load_explicit(&store->second, memory_order_relaxed));
     if (piece == NULL)
         return false;
+    class_used(store, id, atomic_load_explicit(&store->second, memory_order_relaxed));
     if (rest > size - PIECE_HEADER)
         rest = size - PIECE_HEADER;
     item_set_cas(piece, 0);
@@ -444,10 +445,12 @@ store_pin(struct store *store, struct store_thread *thread, const struct store_v
 /* A piece that is sent counts as used. Pinned chunks can't be freed, so their info may be
  * changed here; the hand may lower it at the same time. */
 static void
-piece_mark(struct item *piece)
+piece_mark(struct store *store, struct item *piece)
 {
     uint32_t info = item_info(piece);
 
+    class_used(store, INFO_CLASS(info),
+        atomic_load_explicit(&store->second, memory_order_relaxed));
     if (INFO_REFS(info) < INFO_REFS_MAX)
         atomic_compare_exchange_strong_explicit(&piece->info, &info, info + INFO_REF_ONE,
             memory_order_relaxed, memory_order_relaxed);
@@ -466,7 +469,7 @@ store_pin_next(struct store_pin *pin, struct iovec *iov, unsigned max)
         fetch_on(pin->store, piece);
         iov[n].iov_base = piece_data(piece);
         iov[n].iov_len = item_value_len(piece);
-        piece_mark(piece);
+        piece_mark(pin->store, piece);
         pin->next = piece_next(piece);
     }
     return n;

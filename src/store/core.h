@@ -75,6 +75,8 @@ struct store {
     _Atomic uint32_t flush_at; /* second of a pending flush; 0: none */
     _Atomic uint32_t flushed_at; /* second of the last one */
     _Atomic uint32_t second;   /* about now: the last second store_maintain() was told */
+    /* The last second in which a class's chunks were read or written; see class_used(). */
+    _Atomic uint32_t used_at[SLAB_CLASSES_MAX];
 
     /* The last sequence given, and FLUSHING. Written by every store; a line of its own. */
     _Atomic uint64_t cas __attribute__((aligned(64)));
@@ -110,6 +112,8 @@ struct store {
     uint64_t balance_evicted;       /* evictions at the last round */
     uint64_t balance_credit;        /* evictions not yet spent on moves */
     uint32_t balance_second;        /* of the present window of free chunks */
+    uint64_t idle_clock;            /* bytes evicted for want of space; see idle.c */
+    bool idle_started;
 
     pthread_mutex_t threads_lock; /* guards the list */
     struct store_thread *threads;
@@ -124,6 +128,14 @@ is_observed(const struct store_thread *thread)
 {
     return thread->observer != NULL &&
         atomic_load_explicit(thread->wanted, memory_order_relaxed) != 0;
+}
+
+/* Notes that a chunk of the class is in use. Written once a second, so that readers share it. */
+static inline void
+class_used(struct store *store, unsigned id, uint32_t now)
+{
+    if (atomic_load_explicit(&store->used_at[id], memory_order_relaxed) != now)
+        atomic_store_explicit(&store->used_at[id], now, memory_order_relaxed);
 }
 
 static inline uint64_t
@@ -263,6 +275,11 @@ bool page_move(struct store *store, struct store_thread *thread, int from, unsig
 /* balance.c: moves pages to where they are needed, if enough was evicted since the last
  * time. True: evictions are going on, look again soon. */
 bool balance_pages(struct store *store, struct store_thread *thread, uint32_t now);
+/* For balance.c: could the class do without a page, counters left aside? */
+bool balance_can_give(const struct slab_class *class);
+/* idle.c: gives pages of classes that nobody uses any more to those that are short of memory.
+ * True: more of them could be given at once. */
+bool idle_pages(struct store *store, struct store_thread *thread, uint32_t now);
 
 /* ---- The estimate: a look at every request, a sample of the keys ----------------------- */
 
@@ -387,6 +404,6 @@ enum store_result put_initial(struct store *store, struct store_thread *thread,
 void view_fill(const struct store *store, const struct item *item, uint32_t info,
     struct store_view *view);
 /* Marks an item as used: reference bits, last access, fetched. The stripe is held. */
-void item_mark(struct item *item, uint32_t now, bool fetched);
+void item_mark(struct store *store, struct item *item, uint32_t now, bool fetched);
 
 #endif

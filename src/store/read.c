@@ -116,7 +116,7 @@ wants_mark(const struct item *item, uint32_t info, uint32_t now)
 }
 
 void
-item_mark(struct item *item, uint32_t now, bool fetched)
+item_mark(struct store *store, struct item *item, uint32_t now, bool fetched)
 {
     uint32_t info = item_info(item), marked;
 
@@ -128,6 +128,7 @@ item_mark(struct item *item, uint32_t now, bool fetched)
         marked, memory_order_relaxed, memory_order_relaxed));
     if (item_last_access(item) != now)
         atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
+    class_used(store, INFO_CLASS(info), now);
 }
 
 /* Marks the item of a view that was read without a lock. */
@@ -141,7 +142,7 @@ mark_seen(struct store *store, const struct store_view *view, uint32_t now)
         return;
     /* The same sequence: the chunk still is that item. */
     if (meta_seq(atomic_load_explicit(&bucket->meta, memory_order_relaxed)) == view->seq)
-        item_mark(item_at(store, view->ref), now, true);
+        item_mark(store, item_at(store, view->ref), now, true);
     lock_give(stripe);
 }
 
@@ -284,7 +285,7 @@ store_find_locked(struct store *store, struct store_thread *thread, struct slice
     if (use == STORE_USE)
         estimate_asked(store, thread, hash, now);
     if (result == STORE_OK && use == STORE_USE)
-        item_mark(spot.item, now, true);
+        item_mark(store, spot.item, now, true);
     if (result != STORE_OK)
         lock_give(stripe);
     return result;

@@ -8,6 +8,7 @@
  *   threads' scratch, generators
  *   store.flush_latest  the highest of the horizons
  *   store.second      maintenance tells it anew
+ *   idle.c            how long classes were not used: all of them begin as used
  *   options           the next process has its own; those that items depend on are compared
  */
 #include "store/saved.h"

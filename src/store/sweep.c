@@ -176,6 +176,7 @@ store_maintain(struct store *store, struct store_thread *thread, uint32_t now,
     more = sweep(store, thread, now, deadline) || more;
     counters_check(store);
     estimate_fade(store->estimate, asked_in_all(store));
+    more = idle_pages(store, thread, now) || more;
     soon = balance_pages(store, thread, now);
     soon = gather(store) || soon;
     if (more)

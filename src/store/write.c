@@ -207,6 +207,7 @@ put_value(struct store *store, struct store_thread *thread, struct table_spot *s
     slab_note_expiry(&store->slab, item, put->exptime);
     written->value_len = item_value_len(item);
     written->slab_class = (uint8_t)INFO_CLASS(item_info(item));
+    class_used(store, written->slab_class, now);
     return STORE_OK;
 }
 
@@ -414,13 +415,13 @@ write_value(struct store *store, struct store_thread *thread, struct table_spot 
 }
 
 static void
-write_refused(struct item *item, enum store_result result, uint32_t now,
+write_refused(struct store *store, struct item *item, enum store_result result, uint32_t now,
     struct store_written *written)
 {
     written->slab_class = (uint8_t)INFO_CLASS(item_info(item));
     /* Who fails to add a key is using it. */
     if (result == STORE_NOT_STORED)
-        item_mark(item, now, false);
+        item_mark(store, item, now, false);
 }
 
 static enum store_result
@@ -442,7 +443,7 @@ write_locked(struct store *store, struct store_thread *thread,
         result = write_condition(write, live ? spot.item : NULL, &put.bits);
         if (result != STORE_OK) {
             if (live)
-                write_refused(spot.item, result, now, written);
+                write_refused(store, spot.item, result, now, written);
             return result;
         }
     } while (!seq_draw(store, live ? spot.item : NULL, &put.seq));

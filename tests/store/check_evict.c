@@ -298,6 +298,91 @@ START_TEST(counters_in_use_survive_floods_of_other_sizes)
 }
 END_TEST
 
+/* ---- Sizes that shift ---------------------------------------------------------------- */
+
+#define SHIFT_MEMORY (8u << 20)
+
+/* Asks for keys by chance, some of them far more often than others, and stores what is missed, until
+ * as many bytes as memory has were stored, in 16 seconds; then the share of hits of as many requests
+ * again. */
+static double
+hit_ratio_of(struct kit *kit, const char *name, size_t len)
+{
+    unsigned keys = 3 * SHIFT_MEMORY / (unsigned)(len + 60), asked = 0, hits = 0, n = 0;
+    uint64_t seed = 11, stored = 0;
+    uint32_t began = kit->now;
+    char text[KIT_KEY_MAX];
+
+    for (bool counting = false; !counting || asked < n; asked++) {
+        struct slice key = kit_key(text, name, chance(&seed, 1 + chance(&seed, keys)));
+
+        if (kit_has_sized(kit, key, len)) {
+            hits++;
+        } else {
+            ck_assert_int_eq(kit_set_sized(kit, key, len, 0), STORE_OK);
+            stored += len + 60;
+            kit->now = began + (uint32_t)(stored / (SHIFT_MEMORY / 16));
+        }
+        if (asked % 32 == 0)
+            store_maintain(kit->store, kit->thread, kit->now, 100000);
+        if (!counting && stored > SHIFT_MEMORY) {
+            counting = true;
+            n = 2 * asked;
+            hits = 0;
+        }
+    }
+    return (double)hits / (n / 2);
+}
+
+/* Pages that one size has filled are not in the way of the next: within a turnover as many are
+ * found as in a cache that has never seen another size. */
+START_TEST(a_shift_of_all_sizes_is_over_after_one_turnover)
+{
+    static const size_t lens[] = { 100, 2000, 40000 };
+    struct store_options options = kit_options(SHIFT_MEMORY);
+    struct kit used, fresh;
+
+    kit_open(&used, &options);
+    for (unsigned i = 0; i < 3; i++) {
+        char name[] = { (char)('a' + i), '\0' };
+        double after = hit_ratio_of(&used, name, lens[i]), alone;
+
+        kit_open(&fresh, &options);
+        alone = hit_ratio_of(&fresh, name, lens[i]);
+        kit_close(&fresh);
+        ck_assert_msg(after >= 0.95 * alone, "%zu bytes: %f, alone %f", lens[i], after, alone);
+    }
+    kit_close(&used);
+}
+END_TEST
+
+/* What is in use now and then is not idle: keys of another size that are never asked for again
+ * take nothing from it. */
+START_TEST(a_flood_of_another_size_takes_nothing_from_what_is_in_use)
+{
+    struct store_options options = kit_options(SHIFT_MEMORY);
+    struct kit kit;
+    unsigned n, kept = 0;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    n = fill_up(&kit, "used", 100, 1) / 2;
+    heat(&kit, "used", n);
+    for (unsigned i = 0; i < 16384 / KIT_LESS; i++) {
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", i), 2000, 0), STORE_OK);
+        (void)kit_has_sized(&kit, kit_key(text, "used", i % n), 100);
+        if (i % 32 == 0)
+            store_maintain(kit.store, kit.thread, kit.now, 100000);
+        if (i % 1024 == 0)
+            kit.now++;
+    }
+    for (unsigned i = 0; i < n; i++)
+        kept += kit_present(&kit, kit_key(text, "used", i));
+    ck_assert_uint_eq(kept, n);
+    kit_close(&kit);
+}
+END_TEST
+
 /* ---- Values being sent --------------------------------------------------------------- */
 
 #define PINNED_LEN 50000
@@ -494,6 +579,8 @@ main(void)
     tcase_add_test(tc, a_value_larger_than_memory_fails_and_no_more);
     tcase_add_test(tc, items_in_use_outlive_items_that_are_not);
     tcase_add_test(tc, expired_items_go_before_live_ones);
+    tcase_add_test(tc, a_shift_of_all_sizes_is_over_after_one_turnover);
+    tcase_add_test(tc, a_flood_of_another_size_takes_nothing_from_what_is_in_use);
     tcase_add_test(tc, counters_in_use_survive_floods_of_other_sizes);
     tcase_add_test(tc, pinned_values_stay_and_stop_nobody);
     tcase_add_test(tc, a_pinned_page_is_never_picked);
