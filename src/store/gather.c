@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/assert.h"
+
 /* Linux 6.1; headers may be older than the kernel. */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -120,21 +122,40 @@ collapse(struct gather *gather, uint64_t block, uint64_t now_us)
         gather->base = NULL;
 }
 
-/* The block in front of where use of the part ends, once the one behind is half full. */
+/* A block that will be in use soon. */
 static bool
-get_ready(struct gather *gather, const struct gather_part *part, uint64_t now_us)
+make_ready(struct gather *gather, const struct gather_part *part, uint64_t block,
+    uint64_t now_us)
 {
-    uint64_t block = (part->used >> GATHER_BITS) + 1;
-
-    if (part->used < part->from + GATHER_BYTES ||
-        part->used % GATHER_BYTES < GATHER_BYTES / 2 ||
-        (block + 1) << GATHER_BITS > part->end || block >= gather->blocks ||
+    if ((block + 1) << GATHER_BITS > part->end || block >= gather->blocks ||
         is_done(gather, block) || now_us < gather->not_before_us)
         return false;
     /* What has no page at all is not collapsed. Nothing changes should it be in use by now. */
     __atomic_fetch_or(gather->base + (block << GATHER_BITS), 0, __ATOMIC_RELAXED);
     collapse(gather, block, now_us);
     return is_done(gather, block);
+}
+
+/* The blocks in front of where use of the part ends: one, when the one behind is half full; more if
+ * use has gone on by more than that since the last step. */
+static bool
+get_ready(struct gather *gather, const struct gather_part *part, uint64_t *seen,
+    uint64_t now_us)
+{
+    uint64_t grown = part->used > *seen ? part->used - *seen : 0;
+    uint64_t ahead = part->used + GATHER_BYTES / 2 + 2 * grown;
+    bool ready = false;
+
+    *seen = part->used;
+    /* The first step has nothing to compare with. */
+    if (grown == part->used || part->used < part->from + GATHER_BYTES)
+        return false;
+    if (ahead > part->used + part->ahead_most * GATHER_BYTES)
+        ahead = part->used + part->ahead_most * GATHER_BYTES;
+    for (uint64_t block = (part->used >> GATHER_BITS) + 1; block <= ahead >> GATHER_BITS;
+         block++)
+        ready = make_ready(gather, part, block, now_us) || ready;
+    return ready;
 }
 
 /* Is the block within the part's use, and full enough? */
@@ -189,8 +210,9 @@ gather_step(struct gather *gather, const struct gather_part *parts, unsigned n,
 {
     bool ready = false;
 
+    assert(n <= GATHER_PARTS);
     for (unsigned i = 0; gather->base != NULL && i < n; i++)
-        ready = get_ready(gather, &parts[i], now_us) || ready;
+        ready = get_ready(gather, &parts[i], &gather->seen[i], now_us) || ready;
     if (gather->base != NULL && !ready && now_us >= gather->not_before_us)
         gather_one(gather, parts, n, now_us);
     return ready;

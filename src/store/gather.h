@@ -9,8 +9,9 @@
  * huge ones in files of memory hardly anywhere. So a block of 2 MiB that is full is gathered by
  * MADV_COLLAPSE (Linux 6.1), which asks for no such setting, works with a file that another
  * process will map, and takes no more memory than there was. While it lasts, whoever looks at
- * the block waits, so it is done seldom; and the block in front of one that fills up is made huge
- * before anybody uses it, which is cheaper than its small pages would have been.
+ * the block waits, so it is done seldom; and blocks in front of one that fills up are made huge
+ * before anybody uses them, which is cheaper than their small pages would have been. The same parts
+ * are to be told each time, in the same order.
  *
  * One thread at a time calls gather_step(); gather_forget() and gather_bytes() may be called by any.
  */
@@ -23,6 +24,8 @@
 
 #define GATHER_BITS 21
 #define GATHER_BYTES (UINT64_C(1) << GATHER_BITS)
+/* Parts that there may be. */
+#define GATHER_PARTS 3
 /* Small pages of a block. */
 #define GATHER_PAGES ((unsigned)(GATHER_BYTES >> 12))
 
@@ -33,6 +36,7 @@ struct gather {
     _Atomic uint64_t done_count;
     uint64_t next;              /* block to be looked at */
     uint64_t not_before_us;     /* no block in use is gathered earlier */
+    uint64_t seen[GATHER_PARTS]; /* of each part, what was in use at the last step */
 };
 
 /* A part of the range, as distances from its base: [from, used) is in use, and use goes on up to
@@ -40,6 +44,7 @@ struct gather {
 struct gather_part {
     uint64_t from, used, end;
     unsigned pages_least;
+    unsigned ahead_most; /* blocks made ready in front of what is in use */
 };
 
 /* For `bytes` of mapped memory at `base`. Gathers nothing if memory is short, or the system was
@@ -47,7 +52,7 @@ struct gather_part {
 void gather_init(struct gather *gather, char *base, uint64_t bytes);
 void gather_fini(struct gather *gather);
 
-/* Gathers what is worth it, at most two blocks, at `now_us` of clock_micros(). True: a part has
+/* Gathers what is worth it, one block in use and a few that soon will be, at `now_us` of clock_micros(). True: a part has
  * grown into a block that was made ready; look again in some ten milliseconds. */
 bool gather_step(struct gather *gather, const struct gather_part *parts, unsigned n,
     uint64_t now_us);

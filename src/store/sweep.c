@@ -138,6 +138,10 @@ catch_up_index(struct store *store, uint64_t deadline)
     return false;
 }
 
+/* Blocks of pages made ready at once: with 100 steps a second, more than a processor can fill. They
+ * count within the memory limit in any case. */
+#define PAGES_AHEAD 8
+
 /* The index and the ghosts are used all over up to their end, so half of a block will soon be
  * all of it; pages are taken one after the other. True: look again soon. */
 static bool
@@ -152,10 +156,11 @@ gather(struct store *store)
     uint64_t high_max = limit_bytes(store) >> PAGE_SIZE_BITS;
     const struct gather_part parts[] = {
         { buckets, buckets + nbuckets * sizeof(struct bucket),
-            buckets + arena->sizes.buckets, GATHER_PAGES / 2 },
-        { ghosts, ghosts + nbuckets * sizeof(struct ghost_set), ghosts, GATHER_PAGES / 2 },
+            buckets + arena->sizes.buckets, GATHER_PAGES / 2, 1 },
+        { ghosts, ghosts + nbuckets * sizeof(struct ghost_set), ghosts, GATHER_PAGES / 2, 1 },
         { pages, pages + (high << PAGE_SIZE_BITS),
-            pages + ((high > high_max ? high : high_max) << PAGE_SIZE_BITS), GATHER_PAGES },
+            pages + ((high > high_max ? high : high_max) << PAGE_SIZE_BITS), GATHER_PAGES,
+            PAGES_AHEAD },
     };
 
     return gather_step(&arena->gather, parts, sizeof parts / sizeof parts[0],

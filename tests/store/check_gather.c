@@ -113,7 +113,7 @@ can_gather(const struct range *range)
 START_TEST(full_blocks_are_gathered_and_keep_what_they_hold)
 {
     struct gather_part part = { 4096, 5 * GATHER_BYTES + 9000, 5 * GATHER_BYTES + 9000,
-        GATHER_PAGES };
+        GATHER_PAGES, 1 };
     struct range range;
     uint64_t pages;
 
@@ -132,7 +132,7 @@ END_TEST
 
 START_TEST(blocks_with_holes_are_left)
 {
-    struct gather_part part = { 0, 3 * GATHER_BYTES, 3 * GATHER_BYTES, GATHER_PAGES };
+    struct gather_part part = { 0, 3 * GATHER_BYTES, 3 * GATHER_BYTES, GATHER_PAGES, 1 };
     struct range range;
 
     range_open(&range);
@@ -155,12 +155,12 @@ END_TEST
 
 START_TEST(blocks_in_use_are_gathered_one_at_a_time)
 {
-    struct gather_part part = { 0, 4 * GATHER_BYTES, 4 * GATHER_BYTES, GATHER_PAGES };
+    struct gather_part part = { 0, 4 * GATHER_BYTES, 4 * GATHER_BYTES, GATHER_PAGES, 1 };
     struct range range;
 
     range_open(&range);
     write_pattern(&range, 0, part.used);
-    steps(&range, &(struct gather_part){ 0, GATHER_BYTES, GATHER_BYTES, GATHER_PAGES });
+    steps(&range, &(struct gather_part){ 0, GATHER_BYTES, GATHER_BYTES, GATHER_PAGES, 1 });
     if (can_gather(&range)) {
         uint64_t before = gather_bytes(&range.gather);
 
@@ -175,13 +175,13 @@ END_TEST
 
 START_TEST(the_block_in_front_is_ready_before_it_is_used)
 {
-    struct gather_part part = { 0, GATHER_BYTES / 2, 4 * GATHER_BYTES, GATHER_PAGES };
+    struct gather_part part = { 0, GATHER_BYTES / 2, 4 * GATHER_BYTES, GATHER_PAGES, 1 };
     struct range range;
 
     range_open(&range);
     /* Not for those who need little, nor long before. */
     ck_assert(!step(&range, &part));
-    part.used = GATHER_BYTES * 3 / 2 - 4096;
+    part.used = range.gather.seen[0] = GATHER_BYTES * 3 / 2 - 4096;
     ck_assert(!step(&range, &part));
     ck_assert_uint_eq(pages_there(&range), 0);
     part.used += 4096;
@@ -201,9 +201,28 @@ START_TEST(the_block_in_front_is_ready_before_it_is_used)
 }
 END_TEST
 
+/* By two and a half blocks between two steps: five more may be wanted by the next. */
+START_TEST(a_part_that_grows_fast_has_more_blocks_ready)
+{
+    struct gather_part part = { 0, GATHER_BYTES / 4, BLOCKS * GATHER_BYTES, GATHER_PAGES, 8 };
+    struct range range;
+
+    range_open(&range);
+    ck_assert(!step(&range, &part));
+    part.used = GATHER_BYTES * 11 / 4;
+    for (unsigned i = 0; i < 10 && gather_bytes(&range.gather) == 0; i++) {
+        range.gather.seen[0] = GATHER_BYTES / 4;
+        step(&range, &part);
+    }
+    if (can_gather(&range))
+        ck_assert_uint_gt(gather_bytes(&range.gather), 2 * GATHER_BYTES);
+    range_close(&range);
+}
+END_TEST
+
 START_TEST(what_was_given_back_is_gathered_again_when_it_is_full)
 {
-    struct gather_part part = { 0, 2 * GATHER_BYTES, 2 * GATHER_BYTES, GATHER_PAGES };
+    struct gather_part part = { 0, 2 * GATHER_BYTES, 2 * GATHER_BYTES, GATHER_PAGES, 1 };
     struct range range;
 
     range_open(&range);
@@ -230,7 +249,7 @@ END_TEST
 
 START_TEST(a_system_that_cannot_is_asked_once)
 {
-    struct gather_part part = { 0, 2 * GATHER_BYTES, 2 * GATHER_BYTES, GATHER_PAGES };
+    struct gather_part part = { 0, 2 * GATHER_BYTES, 2 * GATHER_BYTES, GATHER_PAGES, 1 };
     struct range range;
 
     range_open(&range);
@@ -325,6 +344,7 @@ main(void)
     tcase_add_test(tc, blocks_with_holes_are_left);
     tcase_add_test(tc, blocks_in_use_are_gathered_one_at_a_time);
     tcase_add_test(tc, the_block_in_front_is_ready_before_it_is_used);
+    tcase_add_test(tc, a_part_that_grows_fast_has_more_blocks_ready);
     tcase_add_test(tc, what_was_given_back_is_gathered_again_when_it_is_full);
     tcase_add_test(tc, a_system_that_cannot_is_asked_once);
     tcase_add_test(tc, a_store_that_fills_lies_on_huge_pages);
