@@ -2,6 +2,7 @@
 #include "main/note.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,39 +16,47 @@
 
 /* ---- Fields by their names --------------------------------------------------------------- */
 
-static uint64_t *
-field_of_class(struct class_counts *counts, const char *name)
-{
-#define COUNTER(field)                                                                    \
-    if (strcmp(name, #field) == 0)                                                        \
-        return &counts->field;
-#include "base/class_counters.def"
-#undef COUNTER
-    return NULL;
-}
+struct field {
+    const char *name;
+    size_t at; /* in its struct */
+};
 
-static uint64_t *
-field_of_totals(struct net_totals *totals, const char *name)
-{
-    if (strcmp(name, "total_connections") == 0)
-        return &totals->total;
-    if (strcmp(name, "rejected_connections") == 0)
-        return &totals->rejected;
-    if (strcmp(name, "listen_disabled_num") == 0)
-        return &totals->pauses;
-    if (strcmp(name, "listen_disabled_us") == 0)
-        return &totals->paused_us;
-    return NULL;
-}
-
-static uint64_t *
-field_of_counts(struct counts *counts, const char *name)
-{
-#define COUNTER(field)                                                                    \
-    if (strcmp(name, #field) == 0)                                                        \
-        return &counts->field;
+static const struct field count_fields[] = {
+#define COUNTER(field) { #field, offsetof(struct counts, field) },
 #include "base/counters.def"
 #undef COUNTER
+    { NULL, 0 },
+};
+
+static const struct field class_fields[] = {
+#define COUNTER(field) { #field, offsetof(struct class_counts, field) },
+#include "base/class_counters.def"
+#undef COUNTER
+    { NULL, 0 },
+};
+
+static const struct field note_fields[] = {
+    { "takeovers", offsetof(struct note, takeovers) },
+    { "total_connections", offsetof(struct note, totals.total) },
+    { "rejected_connections", offsetof(struct note, totals.rejected) },
+    { "listen_disabled_num", offsetof(struct note, totals.pauses) },
+    { "listen_disabled_us", offsetof(struct note, totals.paused_us) },
+    { NULL, 0 },
+};
+
+static uint64_t
+value_of(const void *of, const struct field *field)
+{
+    return *(const uint64_t *)(const void *)((const char *)of + field->at);
+}
+
+/* NULL: there is none of this name. */
+static uint64_t *
+find(void *of, const struct field *fields, const char *name)
+{
+    for (; fields->name != NULL; fields++)
+        if (strcmp(name, fields->name) == 0)
+            return (uint64_t *)(void *)((char *)of + fields->at);
     return NULL;
 }
 
@@ -55,38 +64,30 @@ static uint64_t *
 field_of(struct note *note, const char *name)
 {
     if (strncmp(name, NET_PREFIX, sizeof NET_PREFIX - 1) == 0)
-        return field_of_counts(&note->net_counts, name + sizeof NET_PREFIX - 1);
-    if (strcmp(name, "takeovers") == 0)
-        return &note->takeovers;
-    uint64_t *field = field_of_counts(&note->counts, name);
-    return field != NULL ? field : field_of_totals(&note->totals, name);
+        return find(&note->net_counts, count_fields, name + sizeof NET_PREFIX - 1);
+    uint64_t *field = find(note, note_fields, name);
+    return field != NULL ? field : find(&note->counts, count_fields, name);
 }
 
 /* ---- Writing ----------------------------------------------------------------------------- */
 
+/* A line for each that is not 0. */
 static void
-put(FILE *to, const char *name, uint64_t value)
+put(FILE *to, const char *prefix, const void *of, const struct field *fields)
 {
-    if (value != 0)
-        fprintf(to, "%s %" PRIu64 "\n", name, value);
+    for (; fields->name != NULL; fields++)
+        if (value_of(of, fields) != 0)
+            fprintf(to, "%s%s %" PRIu64 "\n", prefix, fields->name, value_of(of, fields));
 }
 
 static void
-put_counts(FILE *to, const struct counts *counts, const struct counts *net_counts)
+put_class(FILE *to, unsigned id, const struct class_counts *class)
 {
-#define COUNTER(field)                                                                    \
-    put(to, #field, counts->field);                                                       \
-    put(to, NET_PREFIX #field, net_counts->field);
-#include "base/counters.def"
-#undef COUNTER
-    for (unsigned id = 0; id < COUNTER_CLASSES; id++) {
-        const struct class_counts *class = &counts->classes[id];
-#define COUNTER(field)                                                                    \
-    if (class->field != 0)                                                                \
-        fprintf(to, #field ".%u %" PRIu64 "\n", id, class->field);
-#include "base/class_counters.def"
-#undef COUNTER
-    }
+    const struct field *field = class_fields;
+
+    for (; field->name != NULL; field++)
+        if (value_of(class, field) != 0)
+            fprintf(to, "%s.%u %" PRIu64 "\n", field->name, id, value_of(class, field));
 }
 
 char *
@@ -100,12 +101,11 @@ note_write(const struct note *note, size_t *len_out)
         return NULL;
     fprintf(to, "clock %s %" PRId64 " %" PRIu32 " %" PRId64 "\n", stamp->boot,
         stamp->epoch, stamp->seconds, stamp->unix_seconds);
-    put(to, "takeovers", note->takeovers);
-    put(to, "total_connections", note->totals.total);
-    put(to, "rejected_connections", note->totals.rejected);
-    put(to, "listen_disabled_num", note->totals.pauses);
-    put(to, "listen_disabled_us", note->totals.paused_us);
-    put_counts(to, &note->counts, &note->net_counts);
+    put(to, "", note, note_fields);
+    put(to, "", &note->counts, count_fields);
+    put(to, NET_PREFIX, &note->net_counts, count_fields);
+    for (unsigned id = 0; id < COUNTER_CLASSES; id++)
+        put_class(to, id, &note->counts.classes[id]);
     bool failed = ferror(to) != 0;
     if (fclose(to) == 0 && !failed)
         return text;
@@ -162,7 +162,7 @@ read_number(struct note *note, struct slice word, struct slice line)
         if (!num_u64(slice_of(dot, strlen(dot)), NUM_U64_MAX, &id) ||
             id >= COUNTER_CLASSES)
             return;
-        field = field_of_class(&note->counts.classes[id], name);
+        field = find(&note->counts.classes[id], class_fields, name);
     }
     if (field != NULL)
         *field = value;
