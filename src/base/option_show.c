@@ -64,7 +64,8 @@ show_other(const struct options *options, const struct option_row *row, char *to
     if (row->set == option_set_port) {
         snprintf(to, size, "%d", row->letter == 'p' ? options->port : options->udp_port);
     } else if (row->set == option_set_listen) {
-        snprintf(to, size, "%s", options->listen == NULL ? "127.0.0.1" : options->listen);
+        snprintf(to, size, "%s", options->listen == NULL ? OPTION_LISTEN_DEFAULT
+                                                       : options->listen);
     } else if (row->set == option_set_listener) {
         show_listeners(options, to, size);
     } else if (row->set == option_set_mask) {

@@ -49,6 +49,9 @@ struct option_listener {
 bool option_listener_is_local(const struct option_listener *listener);
 const char *option_listener_path(const struct option_listener *listener);
 
+/* Where -l does not say otherwise. */
+#define OPTION_LISTEN_DEFAULT "127.0.0.1"
+
 struct options {
     int port;             /* -p; 0: no TCP listener, -1: any free port */
     int udp_port;         /* -U; 0: off, -1: any free port */

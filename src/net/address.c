@@ -185,6 +185,17 @@ address_parse(struct slice entry, bool tls, struct address *address_out,
     return true;
 }
 
+bool
+address_next(const char **list, bool tls, struct address *address_out,
+    char why[ADDRESS_WHY_MAX])
+{
+    const char *entry = *list;
+    size_t len = strcspn(entry, ",;");
+
+    *list = entry[len] == '\0' ? NULL : entry + len + 1;
+    return address_parse(slice_of(entry, len), tls, address_out, why);
+}
+
 static void
 unix_text(const struct sockaddr_un *from, socklen_t len, char *to, size_t size)
 {

@@ -32,6 +32,11 @@ struct address {
 bool address_parse(struct slice entry, bool tls, struct address *address_out,
     char why[ADDRESS_WHY_MAX]);
 
+/* Takes the next entry off a list of them, NULL once that was the last, and reads it as
+ * address_parse() does. */
+bool address_next(const char **list, bool tls, struct address *address_out,
+    char why[ADDRESS_WHY_MAX]);
+
 /* As `stats conns` shows it: tcp:1.2.3.4:5, tcp6:[::1]:5, unix:/path. */
 void address_text(const struct sockaddr *from, socklen_t len, char *to, size_t size);
 

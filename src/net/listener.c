@@ -28,8 +28,7 @@
 #include "net/take.h"
 #include "net/udp.h"
 
-#define LISTEN_DEFAULT "127.0.0.1"
-#define STATUS_OS      71 /* EX_OSERR */
+#define STATUS_OS 71 /* EX_OSERR */
 
 /* Notes a socket that listens. Takes `fd`; false: there are too many, or it is none. A unix
  * socket is never served by TLS: what goes over it does not leave the machine. */
@@ -87,26 +86,19 @@ adopt(struct listeners *listeners, const struct options *options)
 
 /* A bound and listening socket, or -errno. */
 static int
-open_socket(const struct addrinfo *info, int port, const struct options *options)
+open_socket(const struct parcel_name *name, const struct options *options)
 {
-    struct sockaddr_storage name;
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(name->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -errno;
-    assert(info->ai_addrlen <= sizeof name);
-    memcpy(&name, info->ai_addr, info->ai_addrlen);
-    if (info->ai_family == AF_INET6) {
+    if (name->at.ss_family == AF_INET6)
         sockopt_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
-        ((struct sockaddr_in6 *)(void *)&name)->sin6_port = htons((uint16_t)port);
-    } else {
-        ((struct sockaddr_in *)(void *)&name)->sin_port = htons((uint16_t)port);
-    }
     sockopt_set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
     sockopt_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
     sockopt_set(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
     sockopt_mark(fd, options->sock_cookie_id);
-    if (bind(fd, (struct sockaddr *)&name, info->ai_addrlen) != 0 ||
+    if (bind(fd, (const struct sockaddr *)&name->at, name->len) != 0 ||
         listen(fd, options->backlog) != 0) {
         int error = errno;
         close(fd);
@@ -137,10 +129,8 @@ static int
 provide(const struct listeners *listeners, const struct addrinfo *info, int port,
     const struct options *options)
 {
-    struct parcel_name name = { .len = info->ai_addrlen };
+    struct parcel_name name = parcel_name_from(info->ai_addr, info->ai_addrlen);
 
-    assert(info->ai_addrlen <= sizeof name.at);
-    memcpy(&name.at, info->ai_addr, info->ai_addrlen);
     if (port == 0)
         port = taken_port(listeners->taken, SOCK_STREAM, &name);
     parcel_name_set_port(&name, (uint16_t)port);
@@ -148,7 +138,7 @@ provide(const struct listeners *listeners, const struct addrinfo *info, int port
     if (fd >= 0)
         return fd;
     taken_make_way(listeners->taken, SOCK_STREAM, &name);
-    return open_socket(info, port, options);
+    return open_socket(&name, options);
 }
 
 /* -1, any free port: all addresses try to share the one that the first of them got, unless
@@ -157,12 +147,10 @@ static int
 open_any_port(const struct listeners *listeners, const struct addrinfo *info,
     const struct options *options)
 {
-    struct parcel_name name = { .len = info->ai_addrlen };
+    struct parcel_name name = parcel_name_from(info->ai_addr, info->ai_addrlen);
     int port = listeners->n > 0 ? listeners->at[0].port : 0;
-
-    assert(info->ai_addrlen <= sizeof name.at);
-    memcpy(&name.at, info->ai_addr, info->ai_addrlen);
     int left = taken_port(listeners->taken, SOCK_STREAM, &name);
+
     if (left != 0)
         port = left;
     int fd = port > 0 ? provide(listeners, info, port, options) : -EADDRINUSE;
@@ -250,24 +238,20 @@ open_entry(struct listeners *listeners, const struct address *address,
 static int
 open_list(struct listeners *listeners, const struct options *options)
 {
-    const char *at = options->listen == NULL ? LISTEN_DEFAULT : options->listen;
+    const char *list = options->listen == NULL ? OPTION_LISTEN_DEFAULT : options->listen;
+    const char *rest = list;
     char why[ADDRESS_WHY_MAX];
     struct address address;
+    int status = 0;
 
-    for (;; at++) {
-        size_t len = strcspn(at, ",;");
-        if (!address_parse(slice_of(at, len), options->tls, &address, why)) {
-            fprintf(stderr, "%s\nfailed to listen on one of interface(s) %s\n", why,
-                options->listen == NULL ? LISTEN_DEFAULT : options->listen);
+    while (status == 0 && rest != NULL) {
+        if (!address_next(&rest, options->tls, &address, why)) {
+            fprintf(stderr, "%s\nfailed to listen on one of interface(s) %s\n", why, list);
             return STATUS_OS;
         }
-        int status = open_entry(listeners, &address, options);
-        if (status != 0)
-            return status;
-        at += len;
-        if (*at == '\0')
-            return 0;
+        status = open_entry(listeners, &address, options);
     }
+    return status;
 }
 
 /* The socket that another process had under this name, as it is wanted now. -1: none. */
@@ -276,13 +260,13 @@ claim_unix(const struct listeners *listeners, const char *path,
     const struct options *options, const struct option_listener *listener)
 {
     struct sockaddr_un unix_name = { .sun_family = AF_UNIX };
-    struct parcel_name name = { .len = sizeof unix_name };
+    struct parcel_name name;
 
     assert(path != NULL);
     if (strlen(path) >= sizeof unix_name.sun_path)
         return -1;
     memcpy(unix_name.sun_path, path, strlen(path));
-    memcpy(&name.at, &unix_name, sizeof unix_name);
+    name = parcel_name_from((const struct sockaddr *)&unix_name, sizeof unix_name);
     int fd = claim(listeners, &name, options);
     if (fd >= 0)
         local_adjust(options, listener);
@@ -294,8 +278,7 @@ static int
 open_unix(struct listeners *listeners, const struct options *options,
     const struct option_listener *listener)
 {
-    const char *path = listener == NULL ? options->unix_socket
-                                        : option_listener_path(listener);
+    const char *path = local_path(options, listener);
     int fd = claim_unix(listeners, path, options, listener);
     struct stat stat;
 

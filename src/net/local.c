@@ -56,7 +56,7 @@ remove_stale(const char *path)
         unlink(path);
 }
 
-/* 0 or -1. */
+/* False after a line on stderr. */
 static bool
 find_group(const struct option_listener *listener, uint32_t *group_out)
 {
@@ -110,13 +110,25 @@ listen_at(int fd, const char *path, int backlog)
     return -1;
 }
 
+const char *
+local_path(const struct options *options, const struct option_listener *listener)
+{
+    return listener == NULL ? options->unix_socket : option_listener_path(listener);
+}
+
+/* The permissions that its file is to have. */
+static unsigned
+mode_of(const struct options *options, const struct option_listener *listener)
+{
+    return listener == NULL || listener->mode < 0 ? options->unix_mask
+                                                  : (unsigned)listener->mode;
+}
+
 int
 local_open(const struct options *options, const struct option_listener *listener)
 {
-    const char *path = listener == NULL ? options->unix_socket
-                                        : option_listener_path(listener);
-    bool asked = listener != NULL && listener->mode >= 0;
-    unsigned mode = asked ? (unsigned)listener->mode : options->unix_mask;
+    const char *path = local_path(options, listener);
+    unsigned mode = mode_of(options, listener);
     bool given = listener != NULL && listener->group != NULL;
     struct sockaddr_un name;
 
@@ -147,10 +159,8 @@ local_open(const struct options *options, const struct option_listener *listener
 void
 local_adjust(const struct options *options, const struct option_listener *listener)
 {
-    const char *path = listener == NULL ? options->unix_socket
-                                        : option_listener_path(listener);
-    mode_t mode = listener == NULL || listener->mode < 0 ? (mode_t)options->unix_mask & 0777
-                                                         : (mode_t)listener->mode;
+    const char *path = local_path(options, listener);
+    unsigned mode = mode_of(options, listener);
     struct stat stat;
 
     if (listener != NULL && listener->group != NULL) {

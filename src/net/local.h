@@ -14,6 +14,10 @@ struct local_users {
     unsigned n;
 };
 
+/* Where its file is: that of `listener`, or of -s if it is NULL. */
+const char *local_path(
+    const struct options *options, const struct option_listener *listener);
+
 /* Opens one for `listener`, or that of -s if it is NULL. A descriptor that listens, or -1
  * after a line on stderr. */
 int local_open(const struct options *options, const struct option_listener *listener);

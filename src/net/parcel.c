@@ -188,6 +188,16 @@ parcel_get_conn(const char *bytes, size_t len, struct parcel_conn *conn_out)
 
 /* ---- Names ---------------------------------------------------------------------------- */
 
+struct parcel_name
+parcel_name_from(const struct sockaddr *at, socklen_t len)
+{
+    struct parcel_name name = { .len = len };
+
+    assert(len <= sizeof name.at);
+    memcpy(&name.at, at, len);
+    return name;
+}
+
 bool
 parcel_name_of(int fd, struct parcel_name *name_out)
 {

@@ -66,6 +66,8 @@ bool parcel_get_socket(const char *bytes, size_t len, struct parcel_socket *sock
 /* `state` and `kept` point into the bytes. */
 bool parcel_get_conn(const char *bytes, size_t len, struct parcel_conn *conn_out);
 
+/* The name that is this address. */
+struct parcel_name parcel_name_from(const struct sockaddr *at, socklen_t len);
 /* The name of a socket. False: it has none that is passed on. */
 bool parcel_name_of(int fd, struct parcel_name *name_out);
 /* Do two names say the same? */

@@ -44,8 +44,8 @@ struct udp {
     struct taken *taken;   /* what another process had; to be set before udp_open() */
 };
 
-/* Opens what -U asks for at the addresses of -l, as far as it has not been taken. 0, or the status to exit with; the reason
- * was printed. */
+/* Opens what -U asks for at the addresses of -l, as far as it has not been taken. 0, or the
+ * status to exit with; the reason was printed. */
 int udp_open(struct udp *udp, const struct options *options);
 void udp_close(struct udp *udp);
 /* The lines of MEMCACHED_PORT_FILENAME. */

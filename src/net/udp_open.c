@@ -29,7 +29,6 @@
 #include "net/udp.h"
 #include "net/worker.h"
 
-#define LISTEN_DEFAULT "127.0.0.1"
 #define STATUS_FAILURE 1
 #define STATUS_OS      71 /* EX_OSERR */
 #define ADDRESSES_MAX  96u
@@ -106,11 +105,9 @@ static int
 open_address(struct udp *udp, const struct addrinfo *info, int port, unsigned copies,
     enum protocol_choice protocol, const struct options *options)
 {
-    struct parcel_name name = { .len = info->ai_addrlen };
+    struct parcel_name name = parcel_name_from(info->ai_addr, info->ai_addrlen);
     unsigned before = udp->n;
 
-    assert(name.len <= sizeof name.at);
-    memcpy(&name.at, info->ai_addr, name.len);
     parcel_name_set_port(&name, port != 0 ? (uint16_t)port
                                           : taken_port(udp->taken, SOCK_DGRAM, &name));
     for (unsigned i = 0; i < copies; i++) {
@@ -134,10 +131,8 @@ open_address(struct udp *udp, const struct addrinfo *info, int port, unsigned co
 static bool
 is_left(const struct udp *udp, const struct addrinfo *info)
 {
-    struct parcel_name name = { .len = info->ai_addrlen };
+    const struct parcel_name name = parcel_name_from(info->ai_addr, info->ai_addrlen);
 
-    assert(name.len <= sizeof name.at);
-    memcpy(&name.at, info->ai_addr, name.len);
     return taken_port(udp->taken, SOCK_DGRAM, &name) != 0;
 }
 
@@ -202,23 +197,19 @@ open_entry(struct udp *udp, const struct address *address, unsigned copies,
 static int
 open_list(struct udp *udp, unsigned copies, const struct options *options)
 {
-    const char *at = options->listen == NULL ? LISTEN_DEFAULT : options->listen;
+    const char *rest = options->listen == NULL ? OPTION_LISTEN_DEFAULT : options->listen;
     char why[ADDRESS_WHY_MAX];
     struct address address;
+    int status = 0;
 
-    for (;; at++) {
-        size_t len = strcspn(at, ",;");
-        if (!address_parse(slice_of(at, len), options->tls, &address, why)) {
+    while (status == 0 && rest != NULL) {
+        if (!address_next(&rest, options->tls, &address, why)) {
             fprintf(stderr, "%s\n", why);
             return STATUS_OS;
         }
-        int status = open_entry(udp, &address, copies, options);
-        if (status != 0)
-            return status;
-        at += len;
-        if (*at == '\0')
-            return 0;
+        status = open_entry(udp, &address, copies, options);
     }
+    return status;
 }
 
 /* --listener: it takes datagrams, too, for the same space and with the same rights. */

@@ -131,6 +131,30 @@ START_TEST(an_entry_ends_where_it_ends)
 }
 END_TEST
 
+/* An entry after the last separator is one too, and a bad one does not end the list. */
+START_TEST(a_list_is_read_to_its_end)
+{
+    const char *list = "[::1]:1,b;,c:4";
+    struct address address;
+    char why[ADDRESS_WHY_MAX];
+
+    ck_assert(address_next(&list, false, &address, why));
+    ck_assert_int_eq(address.port, 1);
+    ck_assert(address_next(&list, false, &address, why));
+    ck_assert_str_eq(address.host, "b");
+    ck_assert(!address_next(&list, false, &address, why));
+    ck_assert_ptr_nonnull(list);
+    ck_assert(address_next(&list, false, &address, why));
+    ck_assert_str_eq(address.host, "c");
+    ck_assert_int_eq(address.port, 4);
+    ck_assert_ptr_null(list);
+    list = "a,";
+    ck_assert(address_next(&list, false, &address, why));
+    ck_assert(!address_next(&list, false, &address, why));
+    ck_assert_ptr_null(list);
+}
+END_TEST
+
 START_TEST(a_host_name_has_a_longest_length)
 {
     char name[ADDRESS_HOST_MAX + 1], why[ADDRESS_WHY_MAX];
@@ -186,6 +210,7 @@ main(void)
     tcase_add_loop_test(
         tc, a_bad_entry_is_refused_with_its_reason, 0, sizeof BAD / sizeof *BAD);
     tcase_add_test(tc, an_entry_ends_where_it_ends);
+    tcase_add_test(tc, a_list_is_read_to_its_end);
     tcase_add_test(tc, a_host_name_has_a_longest_length);
     tcase_add_test(tc, addresses_are_shown_as_statistics_want_them);
     suite_add_tcase(suite, tc);
