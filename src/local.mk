@@ -87,12 +87,14 @@ libcmd_a_SOURCES = \
 	src/cmd/budget.h \
 	src/cmd/execute.c src/cmd/execute.h \
 	src/cmd/lane.c src/cmd/lane.h \
+	src/cmd/line.c \
 	src/cmd/login.c \
 	src/cmd/measure.c src/cmd/measure.h \
 	src/cmd/meta.c src/cmd/meta.h \
 	src/cmd/meta_get.c \
 	src/cmd/notice.c src/cmd/notice.h \
 	src/cmd/passing.c src/cmd/passing.h \
+	src/cmd/report.c \
 	src/cmd/retrieve.c \
 	src/cmd/rights.c src/cmd/rights.h \
 	src/cmd/session.c src/cmd/session.h \

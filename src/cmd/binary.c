@@ -199,7 +199,7 @@ run_stat(struct turn *turn, const struct packet *packet, struct slice key)
     if (outbox_room(turn->out) < ADMIN_ROOM)
         return STEP_DRAIN;
     turn->at += packet->head_len;
-    return session_stat(turn, key);
+    return report_stat(turn, key);
 }
 
 static enum step

@@ -368,7 +368,7 @@ meta_run(struct turn *turn, const struct command *line, const char *next)
         return STEP_ON;
     }
     if (turn->session->denied != 0 && is_denied(turn->session, &command))
-        return session_deny(turn, &command, next);
+        return line_deny(turn, &command, next);
     if (command.verb == VERB_MS)
         return storing_run(turn, &command, next);
     hash = hash_of(turn, &command);

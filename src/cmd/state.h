@@ -97,11 +97,29 @@ void session_close(void *session);
 /* Replies to a command of the session's protocol, if it wants a reply. */
 void session_answer(struct session *session, const struct command *command,
     const struct outcome *outcome, struct outbox *out);
+
+/* ---- line.c: command lines -------------------------------------------------------- */
+
+/* STATE_LINE of a text session. */
+enum step line_take(struct turn *turn);
+/* STATE_DROP: drops input up to the line's end. */
+enum step line_drop(struct turn *turn);
 /* A command of text or meta whose listener does without it: its value is dropped. */
-enum step session_deny(
+enum step line_deny(
+    struct turn *turn, const struct command *command, const char *next);
+
+/* ---- report.c: what operators ask -------------------------------------------------- */
+
+/* A command that only the admin hook knows, whose line ends before `next`. */
+enum step report_run(
     struct turn *turn, const struct command *command, const char *next);
 /* Runs `stats` for the binary protocol: the report's fields are packets. */
-enum step session_stat(struct turn *turn, struct slice args);
+enum step report_stat(struct turn *turn, struct slice args);
+/* STATE_STREAM: lets the stream fill what is left of the outbox. It may have nothing just
+ * now; others get their turn before it is asked again. */
+enum step report_fill(struct turn *turn);
+/* The stream has ended, or the session is over in STATE_STREAM. */
+void report_end(struct session *session);
 
 /* ---- binary.c: packets ----------------------------------------------------------- */
 
