@@ -360,25 +360,10 @@ END_TEST
 
 START_TEST(no_memory_is_an_error_and_removes_the_old_value)
 {
-    struct store_options options = {
-        .memory_max = UINT64_C(2) << 20,
-        .item_size_max = UINT64_C(1) << 20,
-        .chunk_max = 65536,
-        .chunk_min = 48,
-        .growth_factor = 1.25,
-        .evict = false,
-        .slab_reassign = true,
-    };
     char line[64];
-    const char *why;
     unsigned small = 0;
 
-    fixture_teardown();
-    stage.store = store_create(&options, &why);
-    ck_assert_ptr_nonnull(stage.store);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
+    fixture_change_to_little_memory();
     say_large("ms o1 500000\r\n", 500000, "HD\r\n");
     say_large("ms o2 500000\r\n", 500000, "HD\r\n");
     say_large("ms o3 900000 ME q O1 k\r\n", 900000, "");
@@ -502,11 +487,7 @@ START_TEST(details_are_told_while_they_are_wanted)
         .detail_delete = detail_delete };
 
     fixture_teardown();
-    stage.store = talk_store(0);
-    stage_set(&stage);
-    stage.context.hook = &HOOK;
-    stage_open(&stage);
-    talk_open(&talk, &stage);
+    fixture_setup_hook(&HOOK);
     details[0] = '\0';
     talk_say_text(&talk, "ms Zm9v 1 b\r\nx\r\nmg foo\r\nmg a\r\nmg a N0\r\nmd a\r\n");
     ck_assert_str_eq(details, "set foo|hit foo|miss a|hit a|del a|");

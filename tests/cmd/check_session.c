@@ -827,26 +827,10 @@ END_TEST
 
 START_TEST(no_memory_is_an_error_and_removes_only_by_set)
 {
-    struct store_options options = {
-        .memory_max = UINT64_C(2) << 20,
-        .item_size_max = UINT64_C(1) << 20,
-        .chunk_max = 65536,
-        .chunk_min = 48,
-        .growth_factor = 1.25,
-        .evict = false,
-        .slab_reassign = true,
-    };
-    const char *why;
     static const char OOM[] = "SERVER_ERROR out of memory storing object\r\n";
     char line[64];
 
-    talk_close(&talk);
-    stage_close(&stage);
-    stage.store = store_create(&options, &why);
-    ck_assert_ptr_nonnull(stage.store);
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
+    fixture_change_to_little_memory();
     for (unsigned i = 0; i < 8; i++) {
         char *value = fixture_repeat('o', 500000);
 
@@ -993,13 +977,9 @@ static struct admin_hook hook = { NULL, fake_run, &detail_on, fake_get, fake_set
 static void
 setup_admin(void)
 {
-    stage.store = talk_store(UINT64_C(16) << 20);
-    stage_set(&stage);
-    stage.context.hook = &hook;
     detail_on = false;
     details[0] = '\0';
-    stage_open(&stage);
-    talk_open(&talk, &stage);
+    fixture_setup_hook(&hook);
 }
 
 START_TEST(administration_is_asked_by_its_hook)

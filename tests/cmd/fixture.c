@@ -4,22 +4,57 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMORY (UINT64_C(16) << 20)
+
 struct stage stage;
 struct talk talk;
+
+static void
+open_all(struct store *store, const struct admin_hook *hook)
+{
+    stage.store = store;
+    stage_set(&stage);
+    stage.context.hook = hook;
+    stage_open(&stage);
+    talk_open(&talk, &stage);
+}
 
 void
 fixture_setup(void)
 {
-    fixture_setup_with(talk_store(UINT64_C(16) << 20));
+    open_all(talk_store(MEMORY), NULL);
 }
 
 void
 fixture_setup_with(struct store *store)
 {
-    stage.store = store;
-    stage_set(&stage);
-    stage_open(&stage);
-    talk_open(&talk, &stage);
+    open_all(store, NULL);
+}
+
+void
+fixture_setup_hook(const struct admin_hook *hook)
+{
+    open_all(talk_store(MEMORY), hook);
+}
+
+void
+fixture_change_to_little_memory(void)
+{
+    struct store_options options = {
+        .memory_max = UINT64_C(2) << 20,
+        .item_size_max = UINT64_C(1) << 20,
+        .chunk_max = 65536,
+        .chunk_min = 48,
+        .growth_factor = 1.25,
+        .evict = false,
+        .slab_reassign = true,
+    };
+    const char *why = NULL;
+    struct store *store = store_create(&options, &why);
+
+    ck_assert_msg(store != NULL, "%s", why);
+    fixture_teardown();
+    open_all(store, NULL);
 }
 
 void

@@ -17,7 +17,11 @@ extern struct talk talk;
 void fixture_setup(void);
 /* Or one of the test's own, which it gives away. */
 void fixture_setup_with(struct store *store);
+/* With a hook for operators' commands. */
+void fixture_setup_hook(const struct admin_hook *hook);
 void fixture_teardown(void);
+/* In the middle of a test: another stage, with 2 MiB and without evictions. */
+void fixture_change_to_little_memory(void);
 /* The client comes again, on a new connection. */
 void fixture_reopen(void);
 
