@@ -151,6 +151,41 @@ store_pins_crowded(const struct store *store)
     return over_share(store, &store->pinned_bytes, CROWDED_SHARE);
 }
 
+/* The piece that came so many before the last. */
+static struct item *
+recent_piece(const struct store_upload *upload, unsigned before)
+{
+    unsigned at = upload->pieces - 1 - before;
+
+    return item_at(upload->store, upload->recent[at % PIECES_AHEAD]);
+}
+
+/* Appends a piece and tells those before it where it is. */
+static void
+upload_link(struct store_upload *upload, struct item *piece)
+{
+    struct store *store = upload->store;
+    uint64_t ref = item_ref(store, piece);
+
+    piece_set_next(piece, 0);
+    if (upload->first == 0)
+        upload->first = ref;
+    else
+        piece_set_next(item_at(store, upload->last), ref);
+    if (upload->at == 0) {
+        upload->at = ref;
+        upload->at_used = 0;
+    }
+    for (unsigned i = 0; i < PIECES_AHEAD; i++) {
+        piece_set_hint(piece, i, 0);
+        if (i < upload->pieces)
+            piece_set_hint(recent_piece(upload, i), i, ref);
+    }
+    upload->recent[upload->pieces % PIECES_AHEAD] = ref;
+    upload->last = ref;
+    upload->pieces++;
+}
+
 /* One more piece at the end. */
 static bool
 upload_grow(struct store_upload *upload, struct store_thread *thread)
@@ -159,43 +194,22 @@ upload_grow(struct store_upload *upload, struct store_thread *thread)
     uint64_t rest = upload->len - upload->filled - upload->room;
     unsigned id = piece_class(&store->slab, rest);
     uint32_t size = store->slab.classes[id].chunk_size;
+    uint32_t now = atomic_load_explicit(&store->second, memory_order_relaxed);
     struct item *piece;
-    uint64_t ref;
 
     /* One upload alone may always go on, as long as there is memory at all. */
     if (over_share(store, &store->upload_bytes, REFUSED_SHARE) &&
         atomic_load_explicit(&store->upload_bytes, memory_order_relaxed) > upload->held)
         return false;
-    piece = chunk_get(store, thread, id,
-        atomic_load_explicit(&store->second, memory_order_relaxed));
+    piece = chunk_get(store, thread, id, now);
     if (piece == NULL)
         return false;
-    class_used(store, id, atomic_load_explicit(&store->second, memory_order_relaxed));
+    class_used(store, id, now);
     if (rest > size - PIECE_HEADER)
         rest = size - PIECE_HEADER;
     item_set_cas(piece, 0);
-    piece_set_next(piece, 0);
     atomic_store_explicit(&piece->value_len, (uint32_t)rest, memory_order_relaxed);
-    ref = item_ref(store, piece);
-    if (upload->first == 0) {
-        upload->first = upload->at = ref;
-    } else {
-        piece_set_next(item_at(store, upload->last), ref);
-        if (upload->at == 0) {
-            upload->at = ref;
-            upload->at_used = 0;
-        }
-    }
-    for (unsigned i = 0; i < PIECES_AHEAD; i++) {
-        piece_set_hint(piece, i, 0);
-        if (i < upload->pieces)
-            piece_set_hint(item_at(store,
-                               upload->recent[(upload->pieces - 1 - i) % PIECES_AHEAD]),
-                i, ref);
-    }
-    upload->recent[upload->pieces % PIECES_AHEAD] = ref;
-    upload->last = ref;
-    upload->pieces++;
+    upload_link(upload, piece);
     upload->room += rest;
     upload->held += size;
     atomic_fetch_add_explicit(&store->upload_bytes, size, memory_order_relaxed);
