@@ -14,7 +14,8 @@ struct ring_block {
 };
 _Static_assert(sizeof(struct ring_block) == 4096, "a block is a page");
 
-static bool
+/* Both are apart from what is done for each entry. */
+__attribute__((noinline, cold)) static bool
 add_block(struct ring *ring)
 {
     struct ring_block *block = ring->spare;
@@ -38,7 +39,7 @@ add_block(struct ring *ring)
 }
 
 /* The first block has given all that it held. */
-static void
+__attribute__((noinline, cold)) static void
 drop_block(struct ring *ring)
 {
     struct ring_block *block = ring->first;
