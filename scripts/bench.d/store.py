@@ -12,7 +12,7 @@ import subprocess
 from harness import HERE, TOP, Failure
 
 SOURCES = os.path.join(HERE, "inside")
-BASE = ["hash.c", "clock.c", "num.c"]
+BASE = ["hash.c", "clock.c", "num.c", "sum.c"]
 
 RACE = [("read_ns", "ns/read"), ("write_ns", "ns/write"), ("reads_m", "M reads"),
         ("writes_m", "M writes"), ("looks_per_m", "lookups again per M reads"),
