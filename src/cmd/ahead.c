@@ -299,20 +299,48 @@ ahead_look(struct ahead_table *table, const struct store *store,
     table->used = rows.used;
 }
 
+/* Overflow buckets that are looked into. Hardly a key lies further on, and a chain that is read
+ * while it changes need not end. */
+#define FURTHER_STEPS 3
+
+/* A key that was not found yet, and the overflow bucket where to go on. */
+struct further {
+    uint64_t hash;
+    uint32_t at;
+};
+
+/* One step for each of `n`. Returns how many have another one to go. */
+static unsigned
+fetch_further(const struct store *store, struct further *further, unsigned n)
+{
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t at = store_prefetch_further(store, further[i].hash, further[i].at);
+
+        further[left] = (struct further){ further[i].hash, at };
+        left += at != 0;
+    }
+    return left;
+}
+
 /* Fetches the items behind rows: of some only what leads to them, and then those. */
 static void
 fetch_items(const struct ahead_table *table, const struct store *store, unsigned first,
     unsigned end)
 {
-    uint64_t further[AHEAD_GROUP];
+    struct further further[AHEAD_GROUP];
     unsigned n = 0;
 
     assert(end - first <= AHEAD_GROUP);
-    for (unsigned i = first; i < end; i++)
-        if (!store_prefetch_item(store, table->rows[i].hash))
-            further[n++] = table->rows[i].hash;
-    for (unsigned i = 0; i < n; i++)
-        store_prefetch_further(store, further[i]);
+    for (unsigned i = first; i < end; i++) {
+        uint64_t hash = table->rows[i].hash;
+
+        further[n] = (struct further){ hash, store_prefetch_item(store, hash) };
+        n += further[n].at != 0;
+    }
+    for (unsigned step = 0; n > 0 && step < FURTHER_STEPS; step++)
+        n = fetch_further(store, further, n);
 }
 
 void

@@ -74,7 +74,7 @@ count_items(struct store *store, struct store_thread *thread, int64_t n)
 void
 grow_index(struct store *store)
 {
-    /* One split for each insertion keeps pace: the load is six items a bucket. */
+    /* One split for each insertion keeps pace: there are seven items a bucket. */
     if (table_wants_growth(&store->table))
         (void)table_grow(&store->table);
 }

@@ -26,6 +26,7 @@ header_init(struct header *header, const struct arena *arena)
 {
     *header = (struct header){ .version = HEADER_VERSION, .order = ORDER,
         .item_bytes = ITEM_HEADER, .bucket_bytes = sizeof(struct bucket),
+        .overflow_bytes = sizeof(struct overflow),
         .descriptor_bytes = sizeof(struct page), .ghost_bytes = sizeof(struct ghost_set),
         .page_bits = PAGE_SIZE_BITS, .mark = MARK_IN_USE, .sizes = arena->sizes };
     memcpy(header->magic, magic, sizeof magic);
@@ -53,6 +54,7 @@ fits_build(const struct header *header)
 {
     return header->version == HEADER_VERSION && header->order == ORDER &&
         header->item_bytes == ITEM_HEADER && header->bucket_bytes == sizeof(struct bucket) &&
+        header->overflow_bytes == sizeof(struct overflow) &&
         header->descriptor_bytes == sizeof(struct page) &&
         header->ghost_bytes == sizeof(struct ghost_set) &&
         header->page_bits == PAGE_SIZE_BITS;
@@ -63,12 +65,12 @@ static bool
 sizes_sound(const struct arena_sizes *sizes)
 {
     uint64_t buckets = sizes->buckets / sizeof(struct bucket);
-    uint64_t overflow = sizes->overflow / sizeof(struct bucket);
+    uint64_t overflow = sizes->overflow / sizeof(struct overflow);
 
     return arena_bytes(sizes) != 0 && sizes->pages > 0 &&
         sizes->descriptors == sizes->pages * sizeof(struct page) &&
         buckets >= TABLE_STRIPES && sizes->buckets % sizeof(struct bucket) == 0 &&
-        overflow > 0 && sizes->overflow % sizeof(struct bucket) == 0 &&
+        overflow > 0 && sizes->overflow % sizeof(struct overflow) == 0 &&
         sizes->ghosts == buckets * sizeof(struct ghost_set);
 }
 

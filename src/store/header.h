@@ -20,7 +20,7 @@
 
 /* Counts up with every change of anything that lies in the file: item.h, slab.h, table.h,
  * ghost.h, the list in saved.c, this. */
-#define HEADER_VERSION 1u
+#define HEADER_VERSION 2u
 
 enum section { SECTION_DESCRIPTORS, SECTION_BUCKETS, SECTION_OVERFLOW, SECTION_GHOSTS,
     SECTION_PAGES, SECTIONS };
@@ -31,7 +31,9 @@ struct header {
     char magic[16];
     uint32_t version;
     uint32_t order; /* of the machine's bytes */
-    uint32_t item_bytes, bucket_bytes, descriptor_bytes, ghost_bytes, page_bits;
+    uint32_t item_bytes;
+    uint16_t bucket_bytes, overflow_bytes;
+    uint32_t descriptor_bytes, ghost_bytes, page_bits;
     uint32_t mark;
     struct arena_sizes sizes;
     uint64_t state_bytes, state_sum;

@@ -35,13 +35,14 @@ store_prefetch_bucket(const struct store *store, uint64_t hash)
     __builtin_prefetch(first_bucket(store, hash));
 }
 
-/* Fetches what the first slot of the bucket with this tag refers to, if there is one. */
-static bool
-prefetch_match(const struct store *store, const struct bucket *bucket, uint64_t tag)
+/* Fetches what the first of these slots with this tag refers to, if there is one. */
+static inline bool
+prefetch_match(const struct store *store, const _Atomic uint64_t *slots, unsigned n,
+    uint64_t tag)
 {
     TABLE_UNROLL
-    for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-        uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_relaxed);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t slot = atomic_load_explicit(&slots[i], memory_order_relaxed);
 
         if (table_slot_matches(slot, tag)) {
             const char *item = store->arena.base + ((slot & TABLE_REF_MASK) << 3);
@@ -53,38 +54,37 @@ prefetch_match(const struct store *store, const struct bucket *bucket, uint64_t 
     return false;
 }
 
-/* The bucket behind the first; NULL: none. Read without a lock, so it may be any. */
-static const struct bucket *
-second_bucket(const struct store *store, const struct bucket *first)
+/* Fetches the overflow bucket that a meta word leads to, and tells which; 0: none. Read
+ * without a lock, so it may be any. */
+static uint32_t
+prefetch_next(const struct store *store, const _Atomic uint64_t *meta)
 {
-    uint32_t overflow =
-        meta_overflow(atomic_load_explicit(&first->meta, memory_order_relaxed));
+    uint32_t next = meta_overflow(atomic_load_explicit(meta, memory_order_relaxed));
 
-    return overflow == 0 || overflow >= store->table.overflow_max ?
-        NULL :
-        &store->table.overflow[overflow];
+    if (next == 0 || next >= store->table.overflow_max)
+        return 0;
+    __builtin_prefetch(&store->table.overflow[next]);
+    return next;
 }
 
-bool
+uint32_t
 store_prefetch_item(const struct store *store, uint64_t hash)
 {
-    const struct bucket *bucket = first_bucket(store, hash), *next;
+    const struct bucket *bucket = first_bucket(store, hash);
 
-    if (prefetch_match(store, bucket, table_tag(hash)))
-        return true;
-    next = second_bucket(store, bucket);
-    if (next != NULL)
-        __builtin_prefetch(next);
-    return next == NULL;
+    return prefetch_match(store, bucket->slots, TABLE_SLOTS, table_tag(hash)) ?
+        0 :
+        prefetch_next(store, &bucket->meta);
 }
 
-void
-store_prefetch_further(const struct store *store, uint64_t hash)
+uint32_t
+store_prefetch_further(const struct store *store, uint64_t hash, uint32_t at)
 {
-    const struct bucket *next = second_bucket(store, first_bucket(store, hash));
+    const struct overflow *overflow = &store->table.overflow[at];
 
-    if (next != NULL)
-        (void)prefetch_match(store, next, table_tag(hash));
+    return prefetch_match(store, overflow->slots, OVERFLOW_SLOTS, table_tag(hash)) ?
+        0 :
+        prefetch_next(store, &overflow->meta);
 }
 
 void
@@ -148,40 +148,50 @@ mark_seen(struct store *store, const struct store_view *view, uint32_t now)
 
 /* ---- Finding ------------------------------------------------------------------------- */
 
-/* The item in a bucket's chain whose slot and key match; what it returns need not be true
- * until the sequence has been checked. */
+/* The item of `n` slots whose slot and key match. */
+static inline struct item *
+scan_slots(const struct store *store, const _Atomic uint64_t *slots, unsigned n,
+    uint64_t tag, struct slice key)
+{
+    TABLE_UNROLL
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t slot = atomic_load_explicit(&slots[i], memory_order_acquire);
+        struct item *item;
+
+        if (__builtin_expect(!table_slot_matches(slot, tag), 1))
+            continue;
+        item = arena_item(&store->arena, slot & TABLE_REF_MASK);
+        if (INFO_KEY_LEN(item_info(item)) == key.len &&
+            racy_equal(item->data, key.data, key.len))
+            return item;
+    }
+    return NULL;
+}
+
+/* The item of a bucket's chain; what it returns need not be true until the sequence has been
+ * checked. */
 static struct item *
 scan_chain(const struct store *store, const struct bucket *first, uint64_t meta,
     uint64_t hash, struct slice key)
 {
     const struct table *table = &store->table;
-    const struct bucket *bucket = first;
     uint64_t tag = table_tag(hash);
     uint32_t seq = meta_seq(meta);
+    struct item *item = scan_slots(store, first->slots, TABLE_SLOTS, tag, key);
 
-    for (;;) {
-        uint32_t overflow;
+    while (item == NULL) {
+        uint32_t index = meta_overflow(meta);
+        const struct overflow *overflow;
 
-        TABLE_UNROLL
-        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-            uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
-            struct item *item;
-
-            if (__builtin_expect(!table_slot_matches(slot, tag), 1))
-                continue;
-            item = arena_item(&store->arena, slot & TABLE_REF_MASK);
-            if (INFO_KEY_LEN(item_info(item)) == key.len &&
-                racy_equal(item->data, key.data, key.len))
-                return item;
-        }
-        overflow = meta_overflow(meta);
         /* Looked at in between because rubbish could make a circle. */
-        if (overflow == 0 || overflow >= table->overflow_max ||
+        if (index == 0 || index >= table->overflow_max ||
             meta_seq(atomic_load_explicit(&first->meta, memory_order_relaxed)) != seq)
             return NULL;
-        bucket = &table->overflow[overflow];
-        meta = atomic_load_explicit(&bucket->meta, memory_order_relaxed);
+        overflow = &table->overflow[index];
+        item = scan_slots(store, overflow->slots, OVERFLOW_SLOTS, tag, key);
+        meta = atomic_load_explicit(&overflow->meta, memory_order_relaxed);
     }
+    return item;
 }
 
 static enum store_result

@@ -138,20 +138,21 @@ meet(struct sound *sound, uint32_t overflow)
 
 /* Words that lead to where items may be, the empty ones behind them. `used_out`: how many. */
 static bool
-slots_sound(const struct sound *sound, const struct bucket *bucket, unsigned *used_out)
+slots_sound(const struct sound *sound, const _Atomic uint64_t *slots, unsigned nslots,
+    unsigned *used_out)
 {
     uint64_t span = sound->ref_end - sound->ref_first;
     unsigned n = 0;
 
-    while (n < TABLE_SLOTS && bucket->slots[n] != 0) {
-        if ((bucket->slots[n] & TABLE_REF_MASK) - sound->ref_first >= span)
+    while (n < nslots && slots[n] != 0) {
+        if ((slots[n] & TABLE_REF_MASK) - sound->ref_first >= span)
             return false;
         n++;
     }
     *used_out = n;
-    while (n < TABLE_SLOTS && bucket->slots[n] == 0)
+    while (n < nslots && slots[n] == 0)
         n++;
-    return n == TABLE_SLOTS;
+    return n == nslots;
 }
 
 static bool
@@ -160,20 +161,26 @@ bucket_sound(struct sound *sound, const struct bucket *bucket)
     uint64_t meta = bucket->meta;
     unsigned used;
 
-    return (meta & 1) == 0 && slots_sound(sound, bucket, &used) &&
+    return (meta & 1) == 0 && slots_sound(sound, bucket->slots, TABLE_SLOTS, &used) &&
         (meta_overflow(meta) == 0 || used == TABLE_SLOTS) &&
         meet(sound, meta_overflow(meta));
 }
 
-/* A bucket that was never used. */
+static bool
+slots_clear(const _Atomic uint64_t *slots, unsigned n)
+{
+    uint64_t any = 0;
+
+    while (n > 0)
+        any |= slots[--n];
+    return any == 0;
+}
+
+/* One that was never used. */
 static bool
 bucket_clear(const struct bucket *bucket)
 {
-    uint64_t any = bucket->meta;
-
-    for (unsigned i = 0; i < TABLE_SLOTS; i++)
-        any |= bucket->slots[i];
-    return any == 0;
+    return bucket->meta == 0 && slots_clear(bucket->slots, TABLE_SLOTS);
 }
 
 bool
@@ -192,24 +199,33 @@ sound_buckets(void *context, const char *data, uint64_t at, uint64_t bytes)
 
 /* Those that are free are empty and lead to the next free one. Which are, only their list
  * tells: here it is enough that none leads astray. */
+static bool
+overflow_sound(struct sound *sound, const struct overflow *overflow)
+{
+    unsigned used;
+
+    return slots_sound(sound, overflow->slots, OVERFLOW_SLOTS, &used) &&
+        meet(sound, meta_overflow(overflow->meta));
+}
+
+static bool
+overflow_clear(const struct overflow *overflow)
+{
+    return overflow->meta == 0 && slots_clear(overflow->slots, OVERFLOW_SLOTS);
+}
+
 bool
 sound_overflow(void *context, const char *data, uint64_t at, uint64_t bytes)
 {
     struct sound *sound = context;
-    const struct bucket *bucket = (const struct bucket *)(const void *)data;
-    uint64_t index = at / sizeof *bucket, n = bytes / sizeof *bucket;
+    const struct overflow *overflow = (const struct overflow *)(const void *)data;
+    uint64_t index = at / sizeof *overflow, n = bytes / sizeof *overflow;
 
-    for (uint64_t i = 0; i < n; i++) {
-        unsigned used;
-
-        if (index + i >= sound->table->overflow_fresh || index + i == 0) {
-            if (!bucket_clear(&bucket[i]))
-                return false;
-        } else if (!slots_sound(sound, &bucket[i], &used) ||
-            !meet(sound, meta_overflow(bucket[i].meta))) {
+    for (uint64_t i = 0; i < n; i++)
+        if (index + i >= sound->table->overflow_fresh || index + i == 0 ?
+                !overflow_clear(&overflow[i]) :
+                !overflow_sound(sound, &overflow[i]))
             return false;
-        }
-    }
     return true;
 }
 
@@ -221,12 +237,11 @@ free_buckets_sound(const struct sound *sound)
     uint32_t n = table->overflow_fresh - 1 - table->overflow_used, at = table->overflow_free;
 
     for (; n > 0 && at != 0; n--) {
-        const struct bucket *bucket = &table->overflow[at];
+        const struct overflow *overflow = &table->overflow[at];
 
-        for (unsigned i = 0; i < TABLE_SLOTS; i++)
-            if (bucket->slots[i] != 0)
-                return false;
-        at = meta_overflow(bucket->meta);
+        if (!slots_clear(overflow->slots, OVERFLOW_SLOTS))
+            return false;
+        at = meta_overflow(overflow->meta);
     }
     return n == 0 && at == 0;
 }

@@ -33,7 +33,7 @@ plan_sections(uint64_t pages, unsigned power, struct arena_sizes *sizes)
     sizes->descriptors = pages * sizeof(struct page);
     sizes->buckets = buckets * sizeof(struct bucket);
     /* As many as items could fill, plus one partly filled at the end of each chain. */
-    sizes->overflow = (items / TABLE_SLOTS + buckets) * sizeof(struct bucket);
+    sizes->overflow = (items / OVERFLOW_SLOTS + buckets) * sizeof(struct overflow);
     sizes->ghosts = buckets * sizeof(struct ghost_set);
 }
 
@@ -132,7 +132,7 @@ store_fit_out(struct store *store, unsigned power, const uint32_t *slab_sizes)
 
     table_init(&store->table, arena, power, options->hash_fixed,
         arena->sizes.buckets / sizeof(struct bucket),
-        arena->sizes.overflow / sizeof(struct bucket));
+        arena->sizes.overflow / sizeof(struct overflow));
     store->ghost.sets = (struct ghost_set *)(void *)arena->ghosts;
     init_slab(store, slab_sizes);
     if (options->huge_pages)

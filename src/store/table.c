@@ -31,7 +31,7 @@ table_init(struct table *table, struct arena *arena, unsigned power, bool fixed,
     assert(power < 32);
     table->arena = arena;
     table->buckets = (struct bucket *)(void *)arena->buckets;
-    table->overflow = (struct bucket *)(void *)arena->overflow;
+    table->overflow = (struct overflow *)(void *)arena->overflow;
     table->buckets_max = (uint32_t)(buckets_max > UINT32_MAX / 2 ? UINT32_MAX / 2 :
             buckets_max);
     table->overflow_max = (uint32_t)(overflow_max > UINT32_MAX ? UINT32_MAX : overflow_max);
@@ -47,12 +47,29 @@ bucket_of(struct table *table, uint64_t hash)
     return &table->buckets[table_bucket(hash, table_count(table))];
 }
 
-static struct bucket *
-next_in_chain(struct table *table, const struct bucket *bucket)
-{
-    uint32_t overflow = meta_overflow(load(&bucket->meta));
+/* A part of a chain: its first bucket, or an overflow bucket. */
+struct part {
+    _Atomic uint64_t *meta, *slots;
+    unsigned nslots;
+};
 
-    return overflow == 0 ? NULL : &table->overflow[overflow];
+static inline struct part
+part_first(struct bucket *bucket)
+{
+    return (struct part){ &bucket->meta, bucket->slots, TABLE_SLOTS };
+}
+
+/* Goes on to the next part; false: there is none, and it stays. */
+static inline bool
+part_next(struct table *table, struct part *part)
+{
+    uint32_t index = meta_overflow(load(part->meta));
+    struct overflow *next = &table->overflow[index];
+
+    if (index == 0)
+        return false;
+    *part = (struct part){ &next->meta, next->slots, OVERFLOW_SLOTS };
+    return true;
 }
 
 /* ---- Finding ------------------------------------------------------------------------- */
@@ -64,42 +81,67 @@ item_has_key(const struct item *item, struct slice key)
         racy_equal(item->data, key.data, key.len);
 }
 
+/* Looks for a key in `n` slots: true, and where it is. */
+static inline bool
+find_key(struct table *table, _Atomic uint64_t *slots, unsigned n, struct slice key,
+    struct table_spot *spot)
+{
+    uint64_t tag = table_tag(spot->hash);
+
+    TABLE_UNROLL
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t slot = load(&slots[i]);
+        struct item *item;
+
+        if (__builtin_expect(!table_slot_matches(slot, tag), 1))
+            continue;
+        item = arena_item(table->arena, slot & TABLE_REF_MASK);
+        if (item_has_key(item, key)) {
+            spot->slot = &slots[i];
+            spot->item = item;
+            return true;
+        }
+    }
+    return false;
+}
+
 struct table_spot
 table_find(struct table *table, uint64_t hash, struct slice key)
 {
-    struct bucket *first = bucket_of(table, hash);
-    uint64_t tag = table_tag(hash);
+    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
+    struct part part = part_first(spot.bucket);
 
-    for (struct bucket *at = first; at != NULL; at = next_in_chain(table, at)) {
-        TABLE_UNROLL
-        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-            uint64_t slot = load(&at->slots[i]);
-            struct item *item;
+    /* Two calls, so that each knows how many slots it has. */
+    if (find_key(table, spot.bucket->slots, TABLE_SLOTS, key, &spot))
+        return spot;
+    while (part_next(table, &part) &&
+           !find_key(table, part.slots, OVERFLOW_SLOTS, key, &spot))
+        ;
+    return spot;
+}
 
-            if (__builtin_expect(!table_slot_matches(slot, tag), 1))
-                continue;
-            item = arena_item(table->arena, slot & TABLE_REF_MASK);
-            if (item_has_key(item, key))
-                return (struct table_spot){ first, at, i, item, hash };
-        }
-    }
-    return (struct table_spot){ .bucket = first, .hash = hash };
+static inline _Atomic uint64_t *
+find_ref(_Atomic uint64_t *slots, unsigned n, uint64_t ref)
+{
+    TABLE_UNROLL
+    for (unsigned i = 0; i < n; i++)
+        if ((load(&slots[i]) & TABLE_REF_MASK) == ref)
+            return &slots[i];
+    return NULL;
 }
 
 struct table_spot
 table_find_ref(struct table *table, uint64_t hash, uint64_t ref)
 {
-    struct bucket *first = bucket_of(table, hash);
+    struct table_spot spot = { .bucket = bucket_of(table, hash), .hash = hash };
+    struct part part = part_first(spot.bucket);
 
-    for (struct bucket *at = first; at != NULL; at = next_in_chain(table, at)) {
-        TABLE_UNROLL
-        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-            if ((load(&at->slots[i]) & TABLE_REF_MASK) == ref)
-                return (struct table_spot){ first, at, i, arena_item(table->arena, ref),
-                    hash };
-        }
-    }
-    return (struct table_spot){ .bucket = first, .hash = hash };
+    spot.slot = find_ref(spot.bucket->slots, TABLE_SLOTS, ref);
+    while (spot.slot == NULL && part_next(table, &part))
+        spot.slot = find_ref(part.slots, OVERFLOW_SLOTS, ref);
+    if (spot.slot != NULL)
+        spot.item = arena_item(table->arena, ref);
+    return spot;
 }
 
 /* ---- Changing ------------------------------------------------------------------------ */
@@ -131,13 +173,12 @@ table_change_end(struct bucket *bucket)
     atomic_store_explicit(&bucket->meta, meta_step(meta, 1), memory_order_release);
 }
 
-/* Chains a bucket behind `last`. Inside begin and end of the chain's first bucket. */
+/* Chains an overflow bucket, or none, behind the part with this meta word. Inside begin and
+ * end of the chain's first bucket. */
 static void
-set_overflow(struct bucket *bucket, uint32_t overflow)
+set_overflow(_Atomic uint64_t *meta, uint32_t overflow)
 {
-    uint64_t meta = load(&bucket->meta);
-
-    put(&bucket->meta, (uint64_t)overflow << 32 | meta_seq(meta));
+    put(meta, (uint64_t)overflow << 32 | meta_seq(load(meta)));
 }
 
 static uint32_t
@@ -185,28 +226,24 @@ overflow_give(struct table *table, uint32_t index)
 static bool
 chain_add(struct table *table, struct bucket *first, uint64_t word)
 {
-    struct bucket *bucket = first, *next;
+    struct part part = part_first(first);
     uint32_t overflow;
 
-    for (;;) {
-        for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-            if (load(&bucket->slots[i]) == 0) {
+    do {
+        for (unsigned i = 0; i < part.nslots; i++) {
+            if (load(&part.slots[i]) == 0) {
                 /* Release: the item is whole before it can be found. */
-                atomic_store_explicit(&bucket->slots[i], word, memory_order_release);
+                atomic_store_explicit(&part.slots[i], word, memory_order_release);
                 return true;
             }
         }
-        next = next_in_chain(table, bucket);
-        if (next == NULL)
-            break;
-        bucket = next;
-    }
+    } while (part_next(table, &part));
     overflow = overflow_take(table);
     if (overflow == 0)
         return false;
     atomic_store_explicit(&table->overflow[overflow].slots[0], word, memory_order_release);
     atomic_thread_fence(memory_order_release);
-    set_overflow(bucket, overflow);
+    set_overflow(part.meta, overflow);
     return true;
 }
 
@@ -227,33 +264,37 @@ table_insert(struct table *table, const struct table_spot *spot, uint64_t ref)
 void
 table_replace(struct table_spot *spot, uint64_t ref)
 {
-    uint64_t tag = load(&spot->at->slots[spot->slot]) & ~TABLE_REF_MASK;
+    uint64_t tag = load(spot->slot) & ~TABLE_REF_MASK;
 
     table_change_begin(spot->bucket);
-    atomic_store_explicit(&spot->at->slots[spot->slot], tag | ref, memory_order_release);
+    atomic_store_explicit(spot->slot, tag | ref, memory_order_release);
     table_change_end(spot->bucket);
 }
 
-/* Takes the last word of the chain out, giving back the bucket that this empties. */
+/* Takes the last word of the chain out, giving back the overflow bucket that this empties. */
 static uint64_t
 chain_take_last(struct table *table, struct bucket *first)
 {
-    struct bucket *bucket = first, *before = NULL, *next;
-    unsigned last = TABLE_SLOTS;
+    struct part part = part_first(first);
+    _Atomic uint64_t *before = NULL, *meta = part.meta;
+    unsigned last;
     uint64_t word;
 
-    while ((next = next_in_chain(table, bucket)) != NULL) {
-        before = bucket;
-        bucket = next;
+    while (part_next(table, &part)) {
+        before = meta;
+        meta = part.meta;
     }
+    last = part.nslots;
     do
         last--;
-    while (last > 0 && load(&bucket->slots[last]) == 0);
-    word = load(&bucket->slots[last]);
-    put(&bucket->slots[last], 0);
+    while (last > 0 && load(&part.slots[last]) == 0);
+    word = load(&part.slots[last]);
+    put(&part.slots[last], 0);
     if (last == 0 && before != NULL) {
+        uint32_t index = meta_overflow(load(before));
+
         set_overflow(before, 0);
-        overflow_give(table, (uint32_t)(bucket - table->overflow));
+        overflow_give(table, index);
     }
     return word;
 }
@@ -261,13 +302,13 @@ chain_take_last(struct table *table, struct bucket *first)
 void
 table_remove(struct table *table, struct table_spot *spot)
 {
-    uint64_t hole = load(&spot->at->slots[spot->slot]), word;
+    uint64_t hole = load(spot->slot), word;
 
     table_change_begin(spot->bucket);
     word = chain_take_last(table, spot->bucket);
     /* Slots stay dense: the last word of the chain fills the hole. */
     if (word != hole)
-        put(&spot->at->slots[spot->slot], word);
+        put(spot->slot, word);
     table_change_end(spot->bucket);
 }
 
@@ -285,25 +326,31 @@ table_wants_growth(const struct table *table)
 
 /* Words in a bucket's chain that have a bit set. */
 static uint64_t
-chain_count(struct table *table, const struct bucket *bucket, uint64_t bit)
+chain_count(struct table *table, struct bucket *first, uint64_t bit)
 {
+    struct part part = part_first(first);
     uint64_t n = 0;
 
-    for (; bucket != NULL; bucket = next_in_chain(table, bucket))
-        for (unsigned i = 0; i < TABLE_SLOTS; i++)
-            n += (load(&bucket->slots[i]) & bit) != 0;
+    do
+        for (unsigned i = 0; i < part.nslots; i++)
+            n += (load(&part.slots[i]) & bit) != 0;
+    while (part_next(table, &part));
     return n;
 }
 
-/* Empties the chain behind a bucket, none of whose overflow buckets is in use. */
+/* Gives back all overflow buckets behind the part with this meta word, emptied. */
 static void
-chain_release(struct table *table, struct bucket *first)
+chain_release(struct table *table, _Atomic uint64_t *meta)
 {
-    uint32_t index = meta_overflow(load(&first->meta));
+    uint32_t index = meta_overflow(load(meta));
 
-    set_overflow(first, 0);
+    set_overflow(meta, 0);
     while (index != 0) {
-        uint32_t next = meta_overflow(load(&table->overflow[index].meta));
+        struct overflow *overflow = &table->overflow[index];
+        uint32_t next = meta_overflow(load(&overflow->meta));
+
+        for (unsigned i = 0; i < OVERFLOW_SLOTS; i++)
+            put(&overflow->slots[i], 0);
         overflow_give(table, index);
         index = next;
     }
@@ -313,55 +360,75 @@ chain_release(struct table *table, struct bucket *first)
 static bool
 chain_reserve(struct table *table, struct bucket *first, uint64_t words)
 {
-    struct bucket *last = first;
+    _Atomic uint64_t *last = &first->meta;
 
-    for (uint64_t room = TABLE_SLOTS; room < words; room += TABLE_SLOTS) {
+    for (uint64_t room = TABLE_SLOTS; room < words; room += OVERFLOW_SLOTS) {
         uint32_t index = overflow_take(table);
 
         if (index == 0) {
-            chain_release(table, first);
+            chain_release(table, &first->meta);
             return false;
         }
         set_overflow(last, index);
-        last = &table->overflow[index];
+        last = &table->overflow[index].meta;
     }
     return true;
 }
 
+/* Where the next word of a chain goes that is written from its beginning. */
+struct pen {
+    struct part part;
+    unsigned at;
+};
+
+/* There is a place for it: what was read from there, or what was reserved. */
+static void
+pen_write(struct table *table, struct pen *pen, uint64_t word)
+{
+    if (pen->at == pen->part.nslots) {
+        bool more = part_next(table, &pen->part);
+
+        assert(more);
+        pen->at = 0;
+    }
+    /* Release: see overflow_take(). */
+    atomic_store_explicit(&pen->part.slots[pen->at++], word, memory_order_release);
+}
+
+/* Nothing is behind what was written. */
+static void
+pen_end(struct table *table, struct pen *pen)
+{
+    while (pen->at < pen->part.nslots)
+        put(&pen->part.slots[pen->at++], 0);
+    chain_release(table, pen->part.meta);
+}
+
 /*
  * Shares the words of bucket `from` with its new image by bit `power` of the hash, which
- * is in the tag. The chain of `from` is rebuilt, so that its slots stay dense. What the
- * image needs is taken before anything moves: overflow buckets that `from` gives up on
- * the way are anybody's, so a split could not be undone half-way.
+ * is in the tag. Both chains are written from their beginnings, that of `from` over what was
+ * read, so that their slots stay dense. What the image needs is taken before anything moves:
+ * overflow buckets that `from` gives up are anybody's, so a split could not be undone
+ * half-way.
  */
 static bool
 split_bucket(struct table *table, struct bucket *from, struct bucket *image, unsigned power)
 {
     uint64_t bit = UINT64_C(1) << (64 - TABLE_TAG_BITS + power - TABLE_POWER_MIN);
-    struct bucket *at = from;
+    struct part part = part_first(from);
+    struct pen stay = { part, 0 }, go = { part_first(image), 0 };
 
     if (!chain_reserve(table, image, chain_count(table, from, bit)))
         return false;
-    while (at != NULL) {
-        unsigned i = 0;
+    do {
+        for (unsigned i = 0; i < part.nslots; i++) {
+            uint64_t word = load(&part.slots[i]);
 
-        while (i < TABLE_SLOTS && load(&at->slots[i]) != 0) {
-            uint64_t word = load(&at->slots[i]), last;
-            bool added;
-
-            if (!(word & bit)) {
-                i++;
-                continue;
-            }
-            added = chain_add(table, image, word);
-            assert(added);
-            last = chain_take_last(table, from);
-            if (last == word)
-                return true; /* it was the chain's last; `at` may be gone */
-            put(&at->slots[i], last);
+            if (word != 0)
+                pen_write(table, word & bit ? &go : &stay, word);
         }
-        at = next_in_chain(table, at);
-    }
+    } while (part_next(table, &part));
+    pen_end(table, &stay);
     return true;
 }
 
@@ -400,17 +467,21 @@ out:
 uint64_t
 table_bytes(const struct table *table)
 {
-    return ((uint64_t)table_count(table) + overflow_fresh(table)) * sizeof(struct bucket);
+    return table_count(table) * sizeof(struct bucket) +
+        overflow_fresh(table) * sizeof(struct overflow);
 }
 
 void
 table_each(struct table *table, void (*fn)(void *context, uint32_t bucket, uint64_t slot),
     void *context)
 {
-    for (uint32_t i = 0; i < table_count(table); i++)
-        for (struct bucket *at = &table->buckets[i]; at != NULL;
-             at = next_in_chain(table, at))
-            for (unsigned slot = 0; slot < TABLE_SLOTS; slot++)
-                if (load(&at->slots[slot]) != 0)
-                    fn(context, i, load(&at->slots[slot]));
+    for (uint32_t i = 0; i < table_count(table); i++) {
+        struct part part = part_first(&table->buckets[i]);
+
+        do
+            for (unsigned slot = 0; slot < part.nslots; slot++)
+                if (load(&part.slots[slot]) != 0)
+                    fn(context, i, load(&part.slots[slot]));
+        while (part_next(table, &part));
+    }
 }

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/sum.h"
 #include "store/header.h"
 #include "store/slab.h"
+#include "store/table.h"
 #include "store_kit.h"
 
 static struct store_options
@@ -492,6 +494,14 @@ START_TEST(other_builds_are_refused)
     write_header(fd, other);
     expect_refusal(&options, fd, why);
     other = header;
+    other.bucket_bytes = other.overflow_bytes;
+    write_header(fd, other);
+    expect_refusal(&options, fd, why);
+    other = header;
+    other.overflow_bytes = other.bucket_bytes;
+    write_header(fd, other);
+    expect_refusal(&options, fd, why);
+    other = header;
     other.page_bits = 20;
     write_header(fd, other);
     expect_refusal(&options, fd, why);
@@ -716,6 +726,106 @@ START_TEST(damage_is_noticed_wherever_sums_are_kept)
 }
 END_TEST
 
+/* ---- Overflow buckets, their sums made right ------------------------------------------- */
+
+/* A store whose index overflows, left. */
+static int
+left_overflowing(const struct store_options *options)
+{
+    struct kit kit;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, options);
+    for (unsigned i = 0; i < 25000; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "k", i), 1, 0), STORE_OK);
+    return kit_leave(&kit, false);
+}
+
+/* Two overflow buckets in use, the first with two items at least, and one that never was. */
+struct chosen {
+    uint64_t used, other, unused;
+};
+
+static struct chosen
+choose(const struct overflow *overflow, uint64_t n)
+{
+    struct chosen chosen = { .unused = n - 1 };
+
+    for (uint64_t i = 1; i < n && chosen.other == 0; i++) {
+        if (chosen.used == 0 && overflow[i].slots[1] != 0)
+            chosen.used = i;
+        else if (chosen.used != 0 && overflow[i].slots[0] != 0)
+            chosen.other = i;
+    }
+    ck_assert_uint_ne(chosen.other, 0);
+    ck_assert_uint_eq(overflow[chosen.unused].slots[0], 0);
+    return chosen;
+}
+
+/* One thing that cannot be. */
+static void
+damage_overflow(struct overflow *overflow, const struct chosen *chosen, unsigned which)
+{
+    struct overflow *used = &overflow[chosen->used];
+
+    switch (which) {
+    case 0: /* a hole */
+        used->slots[0] = 0;
+        break;
+    case 1: /* what lies before all items, and behind them */
+        used->slots[1] = 1;
+        break;
+    case 2:
+        used->slots[1] = TABLE_REF_MASK;
+        break;
+    case 3: /* a circle */
+        used->meta = chosen->used << 32;
+        break;
+    case 4: /* what somebody else leads to */
+        used->meta = chosen->other << 32;
+        break;
+    case 5: /* never used, and beyond all there are */
+        used->meta = chosen->unused << 32;
+        break;
+    case 6:
+        used->meta = UINT64_C(0xffffffff) << 32;
+        break;
+    case 7: /* those that nothing leads to */
+        overflow[chosen->unused].slots[OVERFLOW_SLOTS - 1] = used->slots[0];
+        break;
+    case 8:
+        overflow[0].slots[0] = used->slots[0];
+        break;
+    default:
+        break;
+    }
+}
+#define OVERFLOW_DAMAGES 9
+
+START_TEST(an_overflow_bucket_that_leads_astray_is_refused)
+{
+    struct store_options options = kit_options(4 << 20);
+    int fd = left_overflowing(&options);
+    struct header header = read_header(fd), other = header;
+    uint64_t bytes, at = start_of(&header, SECTION_OVERFLOW, &bytes);
+    uint64_t padded = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    struct overflow *overflow = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+        (off_t)at);
+    struct chosen chosen;
+
+    ck_assert_ptr_ne(overflow, MAP_FAILED);
+    chosen = choose(overflow, bytes / sizeof *overflow);
+    damage_overflow(overflow, &chosen, (unsigned)_i);
+    other.sums[SECTION_OVERFLOW] = sum_blocks(overflow, 0, padded / SUM_BLOCK);
+    munmap(overflow, padded);
+    write_header(fd, other);
+    if (_i < OVERFLOW_DAMAGES)
+        expect_refusal(&options, fd, "it is damaged: its index");
+    else
+        ck_assert_str_eq(refusal(&options, fd), "");
+}
+END_TEST
+
 /* A wrong ghost is a hint that misleads, and no more. */
 START_TEST(any_bytes_are_good_ghosts)
 {
@@ -764,6 +874,8 @@ main(void)
     tcase_add_loop_test(tc, no_byte_of_the_header_may_differ, 0, 2);
     tcase_add_test(tc, a_shorter_or_longer_file_is_refused);
     tcase_add_loop_test(tc, damage_is_noticed_wherever_sums_are_kept, 0, 2);
+    tcase_add_loop_test(tc, an_overflow_bucket_that_leads_astray_is_refused, 0,
+        OVERFLOW_DAMAGES + 1);
     tcase_add_test(tc, any_bytes_are_good_ghosts);
     return kit_run(suite, tc);
 }

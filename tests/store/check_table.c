@@ -27,7 +27,7 @@ open_table(unsigned power, uint64_t buckets_max, uint64_t overflow_max, unsigned
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct arena_sizes sizes = { .descriptors = 64,
         .buckets = buckets_max * sizeof(struct bucket),
-        .overflow = overflow_max * sizeof(struct bucket),
+        .overflow = overflow_max * sizeof(struct overflow),
         .pages = items_max * ITEM_STEP / PAGE_BYTES + 1 };
     const char *why;
 
@@ -106,37 +106,48 @@ expect_findable(struct fixture *fixture)
     ck_assert_uint_eq(wrong, 0);
 }
 
+/* The full slots of `n`, which come before the empty ones. */
+static unsigned
+count_dense(const _Atomic uint64_t *slots, unsigned n)
+{
+    unsigned full = 0;
+
+    while (full < n && slots[full] != 0)
+        full++;
+    for (unsigned slot = full; slot < n; slot++)
+        if (slots[slot] != 0)
+            ck_abort_msg("a hole before slot %u", slot);
+    return full;
+}
+
 /* No empty slot before a full one, no empty overflow bucket, no odd sequence, and as many
  * overflow buckets as are said to be in use. Returns the number of full slots. */
 static uint64_t
 expect_dense(struct fixture *fixture)
 {
     struct table *table = &fixture->table;
-    uint64_t full = 0, overflows = 0;
+    uint64_t all = 0, overflows = 0;
 
     for (uint32_t i = 0; i < table_count(table); i++) {
         const struct bucket *bucket = &table->buckets[i];
-        bool ended = false;
+        unsigned full = count_dense(bucket->slots, TABLE_SLOTS), room = TABLE_SLOTS;
 
         ck_assert((bucket->meta & 1) == 0);
-        for (;;) {
-            uint32_t next = meta_overflow(bucket->meta);
-            for (unsigned slot = 0; slot < TABLE_SLOTS; slot++) {
-                if (ended && bucket->slots[slot] != 0)
-                    ck_abort_msg("bucket %u: a hole", i);
-                ended = ended || bucket->slots[slot] == 0;
-                full += bucket->slots[slot] != 0;
-            }
-            if (next == 0)
-                break;
-            bucket = &table->overflow[next];
-            overflows++;
-            if (bucket->slots[0] == 0)
+        all += full;
+        for (uint32_t next = meta_overflow(bucket->meta); next != 0;
+             next = meta_overflow(table->overflow[next].meta)) {
+            if (full < room)
+                ck_abort_msg("bucket %u: an overflow bucket behind room", i);
+            full = count_dense(table->overflow[next].slots, OVERFLOW_SLOTS);
+            room = OVERFLOW_SLOTS;
+            if (full == 0)
                 ck_abort_msg("bucket %u: an empty overflow bucket", i);
+            all += full;
+            overflows++;
         }
     }
     ck_assert_uint_eq(overflows, table->overflow_used);
-    return full;
+    return all;
 }
 
 static uint64_t
@@ -268,6 +279,35 @@ START_TEST(a_split_shares_a_chain_by_one_bit)
 }
 END_TEST
 
+/* What table.h says an item costs, at each eighth of three doublings; a little more than the
+ * most that chance gives on average. Overflow buckets that were used once count, too. */
+START_TEST(an_item_costs_a_dozen_bytes_all_the_way)
+{
+    const unsigned least = (1 << 12) * TABLE_LOAD, most = 8 * least;
+    struct fixture *fixture = open_table(12, 1 << 16, 1 << 16, most);
+    struct table *table = &fixture->table;
+    uint64_t seed = 4;
+
+    for (unsigned n = 0; n < most; n++) {
+        unsigned doubled = (n + 1) / least;
+
+        ck_assert(insert(fixture, n, random_hash(&seed)));
+        table->items++;
+        if (table_wants_growth(table))
+            ck_assert(table_grow(table));
+        if (doubled == 0 || (n + 1) % (least / 8) != 0)
+            continue;
+        ck_assert_uint_le(table_bytes(table) * 100, (n + 1) * UINT64_C(1225));
+        /* At a whole doubling all buckets hold as many on average. */
+        if ((n + 1) % least == 0 && (doubled & (doubled - 1)) == 0)
+            ck_assert_uint_le(table_bytes(table) * 100, (n + 1) * UINT64_C(1175));
+    }
+    ck_assert_uint_eq(expect_dense(fixture), most);
+    ck_assert_uint_eq(table_count(table), most / TABLE_LOAD);
+    close_table(fixture);
+}
+END_TEST
+
 START_TEST(it_wants_growth_beyond_its_load_unless_fixed)
 {
     struct fixture *fixture = open_table(12, 8192, 64, 10);
@@ -335,7 +375,7 @@ START_TEST(without_overflow_buckets_an_insertion_fails_and_harms_nothing)
 
     while (insert(fixture, n, 5))
         n++;
-    ck_assert_uint_eq(n, 7 + 2 * 7);
+    ck_assert_uint_eq(n, TABLE_SLOTS + 2 * OVERFLOW_SLOTS);
     expect_findable(fixture);
     ck_assert_uint_eq(expect_dense(fixture), n);
     /* Others go on where there is room ... */
@@ -354,10 +394,11 @@ END_TEST
 START_TEST(a_split_without_overflow_buckets_is_not_begun)
 {
     struct fixture *fixture = open_table(12, 8192, 4, 200);
+    const unsigned movers = TABLE_SLOTS + OVERFLOW_SLOTS;
     unsigned n = 0;
 
-    /* Bucket 0: 14 that would go. Bucket 9 has all that is left. */
-    for (; n < 14; n++)
+    /* Bucket 0: what would go, all of it. Bucket 9 has all that is left. */
+    for (; n < movers; n++)
         ck_assert(insert(fixture, n, UINT64_C(1) << 12 | (uint64_t)n << 20));
     while (insert(fixture, n, 9))
         n++;
@@ -366,11 +407,11 @@ START_TEST(a_split_without_overflow_buckets_is_not_begun)
     expect_findable(fixture);
     expect_dense(fixture);
     /* Later it can. */
-    for (unsigned i = 14; i < n; i++)
+    for (unsigned i = movers; i < n; i++)
         take_out(fixture, i);
     ck_assert(table_grow(&fixture->table));
     expect_findable(fixture);
-    ck_assert_uint_eq(expect_dense(fixture), 14);
+    ck_assert_uint_eq(expect_dense(fixture), movers);
     close_table(fixture);
 }
 END_TEST
@@ -466,6 +507,7 @@ main(void)
     tcase_add_test(tc, a_slot_can_be_given_another_item);
     tcase_add_test(tc, every_item_is_found_after_each_of_many_splits);
     tcase_add_loop_test(tc, a_split_shares_a_chain_by_one_bit, 0, 4);
+    tcase_add_test(tc, an_item_costs_a_dozen_bytes_all_the_way);
     tcase_add_test(tc, it_wants_growth_beyond_its_load_unless_fixed);
     tcase_add_test(tc, it_stops_growing_at_the_end_of_its_section);
     tcase_add_test(tc, a_bucket_number_is_the_low_bits_that_exist);
