@@ -43,7 +43,6 @@ EXTRA_DIST += \
 	scripts/check-chroot scripts/check-systemd scripts/systemd/restarts.py \
 	scripts/check-layers \
 	scripts/fetch-tools \
-	scripts/format \
 	scripts/cppcheck.suppressions \
 	scripts/faults \
 	scripts/fuzz \
