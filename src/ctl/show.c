@@ -55,12 +55,6 @@ show_key(FILE *to, struct slice key)
 }
 
 void
-show_text(FILE *to, struct slice text)
-{
-    show(to, text, "%");
-}
-
-void
 show_line(FILE *to, struct slice line)
 {
     show(to, line, "");

@@ -29,9 +29,6 @@
 char *show_key_put(char *to, struct slice key);
 void show_key(FILE *to, struct slice key);
 
-/* Text that stays reversible but may hold blanks. */
-void show_text(FILE *to, struct slice text);
-
 /* A line of a server's own words, which may be escaped already: % stays. Not reversible. */
 void show_line(FILE *to, struct slice line);
 /* The same into at most `size` bytes, the NUL included; what does not fit is left out. */

@@ -40,8 +40,10 @@ bound_close(struct bound *bound)
     bound->fd = -1;
 }
 
-uint64_t
-bound_for_items(const struct bound *bound, uint64_t resident, uint64_t held)
+/* The limit for items when `resident` bytes are in use by the process, `held` of them by
+ * items. */
+static uint64_t
+items_limit(const struct bound *bound, uint64_t resident, uint64_t held)
 {
     uint64_t rest = resident > held ? resident - held : 0;
     uint64_t items = bound->total > rest ? bound->total - rest : 0;
@@ -78,7 +80,7 @@ bound_keep(struct bound *bound, struct spaces *spaces)
         return;
     store_totals(store, &totals);
     spaces_sum(spaces, &sum);
-    items = bound_for_items(
+    items = items_limit(
         bound, in_use + sum.limit_bytes - totals.limit_bytes, sum.memory_bytes);
     if (items < totals.limit_bytes || items > totals.limit_bytes + bound->total / 64)
         (void)store_memory_limit(store, items);

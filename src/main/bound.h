@@ -44,8 +44,4 @@ uint64_t bound_resident(const struct bound *bound);
  */
 void bound_keep(struct bound *bound, struct spaces *spaces);
 
-/* The limit for items when `resident` bytes are in use by the process, `held` of them by
- * items; at least ITEMS_LEAST. */
-uint64_t bound_for_items(const struct bound *bound, uint64_t resident, uint64_t held);
-
 #endif

@@ -156,17 +156,13 @@ spaces_make_stores(struct spaces *spaces)
 /* ---- What the administration may ask --------------------------------------------------
  */
 
-void
-space_counts(struct space *space, struct counts *sum)
-{
-    cmd_counts(&space->context, sum);
-    net_counts(space->all->net, sum);
-}
-
 static void
 tell_counts(void *context, struct counts *sum)
 {
-    space_counts(context, sum);
+    struct space *space = context;
+
+    cmd_counts(&space->context, sum);
+    net_counts(space->all->net, sum);
 }
 
 static void

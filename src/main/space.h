@@ -65,8 +65,6 @@ void spaces_init(struct spaces *spaces, const struct options *options);
 /* 0, or the status to exit with; the reason was printed. */
 int spaces_make_stores(struct spaces *spaces) __attribute__((warn_unused_result));
 int spaces_make_contexts(struct spaces *spaces) __attribute__((warn_unused_result));
-/* What the lanes of a space and the network have counted, added to zeroed `sum`. */
-void space_counts(struct space *space, struct counts *sum);
 /*
  * All lanes are closed and no thread is in a store: leaves the stores for another server, in
  * `baggage` if that is not NULL. `note` is what is told of the network with the default one;

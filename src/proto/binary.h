@@ -21,8 +21,6 @@
 #define BINARY_MAGIC 0x80u
 /* The longest header, extras and key that are read at all. */
 #define BINARY_HEAD_MAX 16384u
-/* The longest of a packet that is no error. */
-#define BINARY_GOOD_HEAD_MAX (BINARY_HEADER + 20 + COMMAND_KEY_MAX)
 /* The longest body that a header may announce. */
 #define BINARY_BODY_MAX (1u << 30)
 /* This expiry in incr and decr: do not create the item. */

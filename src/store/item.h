@@ -71,14 +71,6 @@ enum item_kind { KIND_FREE, KIND_RESERVED, KIND_ITEM, KIND_PIECE };
 #define INFO_TAG(info) ((info) >> 29)
 #define INFO_TAG_OF(number) ((uint32_t)(number) << 29)
 
-/* How an item is shaped, apart from what it says. */
-struct item_shape {
-    uint32_t key_len;
-    uint32_t value_len;
-    bool has_flags;
-    bool has_seq;
-};
-
 /* The value of a large item: a chain of pieces, each a chunk with a header of its own.
  * Written under the item's stripe. */
 struct chain {
