@@ -449,6 +449,7 @@ dump_prefixes(struct ask *ask)
         ask_no_memory(ask);
         return;
     }
-    *dump = (struct prefix_dump){ { .fill = prefix_fill, .close = dump_close }, ask->admin->prefixes, 0 };
+    *dump = (struct prefix_dump){ { .fill = prefix_fill, .close = dump_close },
+        ask->admin->prefixes, 0 };
     ask_stream(ask, &dump->stream);
 }

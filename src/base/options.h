@@ -109,7 +109,8 @@ struct options {
     unsigned slab_automove_window;
     double slab_automove_freeratio;
     int tail_repair_time;
-    const char *hash_algorithm; /* a constant: siphash13 (default), xxh3; jenkins and murmur3 are accepted */
+    const char *hash_algorithm; /* a constant: siphash13 (default), xxh3; jenkins and murmur3
+                                 * are accepted */
     bool lru_crawler;
     int lru_crawler_sleep;
     uint32_t lru_crawler_tocrawl;

@@ -120,7 +120,8 @@ struct service {
 
     /* Runs at most `budget` commands (0 < budget), or more of such as cost little, from the
      * bytes and sets *used_out to how many bytes are done with; the rest is given again,
-     * with more behind it, at the next call. `len` may be 0 after SERVICE_AGAIN and SERVICE_DRAIN. The bytes may be changed. */
+     * with more behind it, at the next call. `len` may be 0 after SERVICE_AGAIN and
+     * SERVICE_DRAIN. The bytes may be changed. */
     enum service_next (*took)(void *session, char *data, size_t len, unsigned budget,
         size_t *used_out, struct outbox *out);
 

@@ -29,7 +29,8 @@ page_number(char to[PAGE_NUMBER_MAX], double number)
         unit++;
     }
     if (unit == 0)
-        snprintf(to, PAGE_NUMBER_MAX, "%.*f", number < 9.95 && number != floor(number) ? 1 : 0, number);
+        snprintf(to, PAGE_NUMBER_MAX, "%.*f",
+            number < 9.95 && number != floor(number) ? 1 : 0, number);
     else
         snprintf(to, PAGE_NUMBER_MAX, "%.*f%c", number < 99.95 ? 1 : 0, number, UNITS[unit]);
     return to;

@@ -75,8 +75,7 @@ host_is_ours(const char *host, const char *own, const char *names)
            (*own != '\0' && strcasecmp(name, own) == 0) || is_listed(name, names);
 }
 
-/* ---- Accept ---------------------------------------------------------------------------
- */
+/* ---- Accept ------------------------------------------------------------------------ */
 
 /* The weight of one entry in thousandths: "q=0.75" is 750. What can't be read is 1000. */
 static unsigned

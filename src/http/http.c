@@ -55,8 +55,7 @@ struct http {
     pthread_t thread;
 };
 
-/* ---- Connections ----------------------------------------------------------------------
- */
+/* ---- Connections ------------------------------------------------------------------- */
 
 static void
 sweep_in(struct http *http, long ms)
@@ -108,8 +107,7 @@ on_accept_error(struct evconnlistener *listener, void *context)
     sweep_in(http, PAUSE_MS);
 }
 
-/* ---- Answers --------------------------------------------------------------------------
- */
+/* ---- Answers ----------------------------------------------------------------------- */
 
 static const char POLICY[] = "default-src 'none'; base-uri 'none'; form-action 'none'; "
                              "frame-ancestors 'none'";
@@ -176,8 +174,7 @@ answer_no_memory(struct evhttp_request *request)
     answer_text(request, HTTP_SERVUNAVAIL, "Service Unavailable", "out of memory\n");
 }
 
-/* ---- Routes ---------------------------------------------------------------------------
- */
+/* ---- Routes ------------------------------------------------------------------------ */
 
 /* Each writes its answer into `body`, which is empty, and returns the type of it; NULL:
  * out of memory. */
@@ -351,8 +348,7 @@ on_request(struct evhttp_request *request, void *context)
     }
 }
 
-/* ---- The thread -----------------------------------------------------------------------
- */
+/* ---- The thread -------------------------------------------------------------------- */
 
 static void
 on_stop(evutil_socket_t fd, short what, void *context)

@@ -111,8 +111,7 @@ put_name(struct writer *writer, const struct metric *metric, unsigned id)
             metric->labels);
 }
 
-/* ---- Rows -----------------------------------------------------------------------------
- */
+/* ---- Rows -------------------------------------------------------------------------- */
 
 static enum view_report
 report_of(enum source source)
@@ -234,8 +233,7 @@ put_health(struct writer *writer, const struct http_parts *parts)
     put(writer, "larder_stalled_threads %u\n", parts->stalled(parts->context));
 }
 
-/* ---- Namespaces -----------------------------------------------------------------------
- */
+/* ---- Namespaces -------------------------------------------------------------------- */
 
 /* Of all but the default one, whose figures are those above. A line of each metric for
  * each of them, so the figures are kept until all have been asked. */
@@ -294,8 +292,7 @@ put_spaces(struct writer *writer, const struct http_parts *parts)
     free(figures);
 }
 
-/* ---- Histograms -----------------------------------------------------------------------
- */
+/* ---- Histograms -------------------------------------------------------------------- */
 
 /* Bounds are powers of two, which the histograms have as theirs: from a microsecond,
  * about, to eight seconds. */

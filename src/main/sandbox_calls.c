@@ -59,10 +59,11 @@ static const char *const serving[] = {
     "ppoll", "pselect6", "restart_syscall", "select", "signalfd4", "timerfd_create",
     "timerfd_gettime", "timerfd_settime",
     /* Memory; mapping it: below. */
-    "brk", "fallocate", "fdatasync", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2", "mremap",
-    "msync", "munlock", "munmap",
+    "brk", "fallocate", "fdatasync", "madvise", "membarrier", "memfd_create", "mincore",
+    "mlock", "mlock2", "mremap", "msync", "munlock", "munmap",
     /* What is open, or is asked of it. */
-    "dup", "fstat", "fstatfs", "fstatfs64", "ftruncate", "lseek", "newfstatat", "pread64", "pwrite64", "statx",
+    "dup", "fstat", "fstatfs", "fstatfs64", "ftruncate", "lseek", "newfstatat", "pread64",
+    "pwrite64", "statx",
     /* Threads, time, signals, and what is asked about oneself. */
     "clock_getres", "clock_gettime", "exit", "exit_group", "getcpu", "getegid", "geteuid",
     "getgid", "getpid", "getppid", "getrandom", "getrlimit", "getrusage", "gettid",

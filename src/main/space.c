@@ -153,8 +153,7 @@ spaces_make_stores(struct spaces *spaces)
     return status;
 }
 
-/* ---- What the administration may ask --------------------------------------------------
- */
+/* ---- What the administration may ask ----------------------------------------------- */
 
 static void
 tell_counts(void *context, struct counts *sum)

@@ -430,9 +430,9 @@ too_long(void *session, struct outbox *out)
 void
 toy_service(struct service *service_out)
 {
-    *service_out = (struct service){ sizeof(struct toy_session), lane_open, lane_close, session_open, session_close,
-        pack, unpack, want, filled, look, looked, took, release, midway, state, lane_tick, give_up,
-        .too_long = too_long, .full_reply = TOY_FULL, .measure = NULL, .answered = NULL };
+    *service_out = (struct service){ sizeof(struct toy_session), lane_open, lane_close,
+        session_open, session_close, pack, unpack, want, filled, look, looked, took, release,
+        midway, state, lane_tick, give_up, .too_long = too_long, .full_reply = TOY_FULL, .measure = NULL, .answered = NULL };
 }
 
 /* ---- The server --------------------------------------------------------------------- */
