@@ -111,16 +111,6 @@ settle(struct worker *worker, bool over)
     }
 }
 
-static void
-on_deadline(evutil_socket_t fd, short what, void *context)
-{
-    bool *over = context;
-
-    (void)fd;
-    (void)what;
-    *over = true;
-}
-
 void
 leave_conns(struct worker *worker)
 {
@@ -136,7 +126,7 @@ leave_conns(struct worker *worker)
     /* The others are read once more, as far as something has come. */
     if (worker->nconns > 0)
         worker_turn(worker, false);
-    evtimer_assign(&timer, worker->base, on_deadline, &over);
+    evtimer_assign(&timer, worker->base, worker_time_is_over, &over);
     over = evtimer_add(&timer, &time) != 0;
     for (;;) {
         settle(worker, over);

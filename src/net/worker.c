@@ -418,14 +418,12 @@ worker_turn(struct worker *worker, bool wait)
 
 /* ---- The thread ------------------------------------------------------------------------- */
 
-static void
-on_stop_time(evutil_socket_t fd, short what, void *context)
+void
+worker_time_is_over(int fd, short what, void *over)
 {
-    bool *over = context;
-
     (void)fd;
     (void)what;
-    *over = true;
+    *(bool *)over = true;
 }
 
 void
@@ -463,7 +461,7 @@ wind_up(struct worker *worker)
     bool over = false;
 
     worker_turn(worker, false);
-    evtimer_assign(&timer, worker->base, on_stop_time, &over);
+    evtimer_assign(&timer, worker->base, worker_time_is_over, &over);
     over = evtimer_add(&timer, &time) != 0;
     for (;;) {
         close_conns(worker, over);

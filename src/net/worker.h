@@ -140,6 +140,8 @@ void worker_take_arrivals(struct worker *worker);
 void worker_turn(struct worker *worker, bool wait);
 /* Nobody is in line for a turn any more. */
 void worker_empty_lines(struct worker *worker);
+/* For a timer of libevent's: sets the bool that it is given. */
+void worker_time_is_over(int fd, short what, void *over);
 
 /* For conn.c: a connection becomes known to the worker, or leaves it. */
 bool worker_add_conn(struct worker *worker, struct conn *conn);
