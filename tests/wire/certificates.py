@@ -47,6 +47,7 @@ def until(condition, what):
             raise srv.Failure("waited in vain: " + what)
         time.sleep(0.01)
 
+
 class Certificates:
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="larder-tls-")
@@ -57,6 +58,17 @@ class Certificates:
 
     def __exit__(self, *_):
         self.remove()
+
+    @classmethod
+    def usual(cls):
+        """Two authorities; those of two servers and a client by "ca", a stranger's not."""
+        certs = cls()
+        for name in ("ca", "other-ca"):
+            certs.authority(name)
+        for name in ("server", "second", "client"):
+            certs.make(name, "ca")
+        certs.make("stranger", "other-ca")
+        return certs
 
     def remove(self):
         shutil.rmtree(self.directory)

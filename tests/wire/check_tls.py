@@ -25,15 +25,9 @@ import server as srv  # noqa: E402
 from certificates import PATIENCE, Certificates, need_tls, until  # noqa: E402
 
 
-
 def setUpModule():
     global certs
-    certs = Certificates()
-    for name in ("ca", "other-ca"):
-        certs.authority(name)
-    for name in ("server", "second", "client"):
-        certs.make(name, "ca")
-    certs.make("stranger", "other-ca")
+    certs = Certificates.usual()
 
 
 def tearDownModule():

@@ -37,12 +37,7 @@ def value_of(size, seed):
 
 def setUpModule():
     global certs
-    certs = Certificates()
-    for name in ("ca", "other-ca"):
-        certs.authority(name)
-    for name in ("server", "second", "client"):
-        certs.make(name, "ca")
-    certs.make("stranger", "other-ca")
+    certs = Certificates.usual()
 
 
 def tearDownModule():
