@@ -962,6 +962,16 @@ class TestHandingOver(unittest.TestCase):
             self.assertLess(time.monotonic(), end, "it does not end")
             time.sleep(0.01)
 
+    def verify_in_the_end(self, cache, ledger):
+        """A word on standard error may come before the next process serves: then a client of
+        the old one may be lost with what failed."""
+        for attempt in range(3):
+            try:
+                return verify(cache, ledger)
+            except Lost:
+                self.assertLess(attempt, 2, "clients are lost although nothing fails any more")
+                time.sleep(1)
+
     def try_one(self, fault):
         """How many allocations there were, and whether the next process serves."""
         with faults.FaultyServer("-m", "16", "-t", "2", "-o", "handover=process") as cache:
@@ -980,7 +990,7 @@ class TestHandingOver(unittest.TestCase):
                 if "items are lost" in said or "starting empty" in said:
                     for key in ledger.may:
                         ledger.done(key, ledger.get(key) | {None})
-                verify(cache, ledger)
+                self.verify_in_the_end(cache, ledger)
                 self.assertIsNone(server.REPORT.search(said.encode()))
             finally:
                 self.end(pid, cache)
