@@ -5,9 +5,10 @@
  * It stands between the server, with all its libraries, and the C library. A file that the
  * test has mapped as well (FAULTS_FILE) holds a rule for each class of calls: fail the
  * `first` call from now on, then every `every`-th, `left` times in all, in the way `how`.
- * It also holds what is added to clocks. The test may change rules while the server runs,
- * and reads there how many calls were seen and how many failed. tests/wire/faults.py is the
- * other side of it.
+ * It also holds what is added to clocks, and a call that the next recv() is to make first, as
+ * somebody would who has taken the server over. The test may change rules while the server
+ * runs, and reads there how many calls were seen and how many failed. tests/wire/faults.py is
+ * the other side of it.
  *
  * Failures are such as Linux does produce: an eventfd is never short, epoll_ctl() fails for
  * want of memory, a send() may be cut, and so on.
@@ -18,6 +19,8 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +31,7 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -61,7 +65,11 @@ struct rule {
 struct sheet {
     struct rule rules[CLASSES];
     _Atomic int64_t add_realtime, add_boottime; /* seconds */
+    _Atomic int64_t intrusion; /* an index of intrusions[] plus 1; 0: none */
+    _Atomic int64_t outcome;   /* of the last one: an errno, 0, or OUTCOME_NONE yet */
 };
+
+#define OUTCOME_NONE (-1)
 
 static struct sheet *sheet;
 
@@ -305,6 +313,44 @@ getsockname(int fd, struct sockaddr *restrict name, socklen_t *restrict len)
 
 /* ---- Input and output ---------------------------------------------------------------- */
 
+/*
+ * What the server has no use for, with arguments that do no harm where it is allowed. In the
+ * order of faults.py.
+ */
+static const struct {
+    long number, arguments[6];
+} intrusions[] = {
+    { SYS_execve, { 0 } },
+    { SYS_ptrace, { -1 } },
+    { SYS_process_vm_readv, { 0 } },
+    { SYS_bpf, { -1 } },
+    { SYS_mount, { 0 } },
+    { SYS_setuid, { -1 } },
+    { SYS_unshare, { 0 } },
+    { SYS_clone, { SIGCHLD | CLONE_THREAD } }, /* which is wrong without CLONE_SIGHAND */
+    { SYS_socket, { AF_INET, SOCK_STREAM } },
+    { SYS_connect, { -1 } },
+    { SYS_bind, { -1 } },
+    { SYS_kill, { 1 } },
+    { SYS_mmap, { 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1 } },
+    { SYS_prctl, { -1 } },
+    { SYS_getdents64, { -1 } },
+    { SYS_openat, { AT_FDCWD, (long)(uintptr_t)"/etc/passwd", O_RDONLY } },
+};
+
+static void
+intrude(void)
+{
+    int64_t which = sheet == NULL ? 0 : atomic_exchange(&sheet->intrusion, 0);
+
+    if (which <= 0 || (size_t)which > sizeof intrusions / sizeof *intrusions)
+        return;
+    const long *with = intrusions[which - 1].arguments;
+    long result = syscall(intrusions[which - 1].number, with[0], with[1], with[2], with[3],
+        with[4], with[5]);
+    atomic_store(&sheet->outcome, result == -1 ? errno : 0);
+}
+
 static bool
 is_socket(int fd)
 {
@@ -330,6 +376,7 @@ ssize_t
 recv(int fd, void *to, size_t len, int flags)
 {
     NEXT(recv);
+    intrude();
     unsigned how = fault(RECEIVE);
 
     if (how == HOW_SHORT)

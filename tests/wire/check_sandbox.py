@@ -6,8 +6,10 @@ What it protects: the list of system calls and files that serving needs is compl
 that the default, in which anything else is refused, refuses nothing that is needed; and
 `stats settings` tells the truth. Each test ends with a server that stops with status 0:
 one that had made a call outside the list would have died of SIGSYS. Conversations of
-other test programs are played again here under it.
+other test programs are played again here under it. And the other way round: a worker that
+serves is made to try what an intruder would, which ends the server or is refused.
 """
+import errno
 import os
 import re
 import signal
@@ -20,6 +22,7 @@ import unittest
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+import faults  # noqa: E402
 import packets  # noqa: E402
 import server as srv  # noqa: E402
 
@@ -217,6 +220,59 @@ class Strictly(unittest.TestCase):
                 stderr=subprocess.STDOUT, timeout=600 * srv.SLOW, check=False)
             text = done.stdout.decode("utf-8", "replace")
             self.assertIn(done.returncode, (0, srv.SKIP), name + ": " + text[-3000:])
+
+
+DEADLY = ("execve", "ptrace", "process_vm_readv", "bpf", "mount", "setuid", "unshare")
+REFUSED = {**dict.fromkeys(("clone", "socket", "connect", "bind", "kill", "mmap", "prctl",
+                            "getdents64"), errno.EPERM), "openat": errno.EACCES}
+
+
+@NEEDS_ALL
+class Intruders(unittest.TestCase):
+    """A worker of a running server makes the call, amid the commands of a client."""
+
+    def attempt(self, name, mode):
+        """What came of it, an errno or 0; or minus the signal that the server died of."""
+        cache = faults.FaultyServer("-t", "1", "-o", "sandbox=" + mode)
+        try:
+            with cache.__enter__().connect() as talk:
+                talk.ask(b"set k 0 0 1\r\n1\r\n", b"STORED\r\n")
+                cache.faults.intrude(name)
+                try:
+                    talk.ask(b"get k\r\n", b"VALUE k 0 1\r\n1\r\nEND\r\n")
+                except (OSError, srv.Failure):
+                    return cache.process.wait(PATIENCE)
+            outcome = cache.faults.sheet.outcome
+            self.assertGreater(outcome, faults.NO_OUTCOME, name)
+            cache.stop()
+            return outcome
+        finally:
+            cache.kill()
+            cache.errors.close()
+            cache.faults.close()
+
+    def test_what_only_an_intruder_does_ends_the_server(self):
+        for mode in ("on", "strict"):
+            for name in DEADLY:
+                self.assertEqual(self.attempt(name, mode), -signal.SIGSYS, (name, mode))
+
+    def test_what_serving_does_not_need_is_refused_and_it_goes_on(self):
+        for name, error in REFUSED.items():
+            self.assertEqual(self.attempt(name, "on"), error, name)
+
+    def test_strictly_that_ends_the_server_too(self):
+        for name, error in REFUSED.items():
+            self.assertEqual(self.attempt(name, "strict"),
+                             -signal.SIGSYS if error == errno.EPERM else error, name)
+
+    def test_without_the_sandbox_all_of_that_is_answered_by_the_kernel(self):
+        """Which shows that the calls are made."""
+        self.assertEqual(self.attempt("mmap", "off"), 0)
+        self.assertEqual(self.attempt("socket", "off"), 0)
+        self.assertEqual(self.attempt("openat", "off"), 0)
+        self.assertEqual(self.attempt("connect", "off"), errno.EBADF)
+        for name in DEADLY:
+            self.assertGreaterEqual(self.attempt(name, "off"), 0, name)
 
 
 if __name__ == "__main__":

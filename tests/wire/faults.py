@@ -19,6 +19,10 @@ import server
 
 CLASSES = ("memory", "map", "thread", "files", "receive", "send", "accept", "wait", "watch",
            "wake", "setup")
+INTRUSIONS = ("execve", "ptrace", "process_vm_readv", "bpf", "mount", "setuid", "unshare",
+              "clone", "socket", "connect", "bind", "kill", "mmap", "prctl", "getdents64",
+              "openat")
+NO_OUTCOME = -1
 SHORT = 1000  # as if less had come or gone: one byte
 EVER = 1 << 62
 
@@ -36,7 +40,8 @@ class Rule(ctypes.Structure):
 
 class Sheet(ctypes.Structure):
     _fields_ = [("rules", Rule * len(CLASSES)), ("add_realtime", ctypes.c_int64),
-                ("add_boottime", ctypes.c_int64)]
+                ("add_boottime", ctypes.c_int64), ("intrusion", ctypes.c_int64),
+                ("outcome", ctypes.c_int64)]
 
 
 class Faults:
@@ -76,6 +81,11 @@ class Faults:
     def stop(self):
         for rule in self.sheet.rules:
             rule.left = 0
+
+    def intrude(self, name):
+        """The next recv() makes this call first; what came of it is in sheet.outcome."""
+        self.sheet.outcome = NO_OUTCOME
+        self.sheet.intrusion = INTRUSIONS.index(name) + 1
 
     def failed(self, name):
         return self.rule(name).failed
