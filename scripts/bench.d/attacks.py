@@ -239,6 +239,30 @@ def comers_and_goers(seconds):
     return attack
 
 
+def curious(clients, question, crowd, seconds):
+    """Clients that ask the same over and over and read what comes, with a crowd connected."""
+    def attack(server):
+        held, asked = [], 0
+        try:
+            for _ in range(crowd + clients):
+                held.append(server.connect())
+            for s in held[crowd:]:
+                s.setblocking(False)
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for s in held[crowd:]:
+                    with contextlib.suppress(OSError):
+                        asked += s.send(question) // len(question)
+                    with contextlib.suppress(OSError):
+                        s.recv(1 << 20)
+                time.sleep(0.001)
+        finally:
+            for s in held:
+                s.close()
+        return f"{asked} questions taken"
+    return attack
+
+
 def deaf(clients, question, seconds):
     """Clients that ask the same over and over and read nothing."""
     def attack(server):
@@ -278,6 +302,8 @@ def run(report, load, options):
          silent_clients(3000, b"get hal", 2)),
         ("clients that come and go", [], comers_and_goers(4)),
         ("20 clients that ask for stats and read nothing", [], deaf(20, b"stats\r\n" * 50, 4)),
+        ("20 clients that ask for stats conns, 3000 connected", ["-c", "4000"],
+         curious(20, b"stats conns\r\n", 3000, 4)),
         ("20 clients that watch and read nothing", [],
          deaf(20, b"watch fetchers mutations\r\n", 4)),
     ]

@@ -36,6 +36,9 @@ enum service_next {
      * most of it can go where want() says and need not be copied there. */
     SERVICE_READ_BITE,
     SERVICE_AGAIN, /* budget used up: call took() again later with the unused bytes */
+    /* As AGAIN, in the next turn and before those that have had what it waits for: a turn has
+     * only so much of it for all clients. */
+    SERVICE_LATER,
     SERVICE_WAIT,  /* as AGAIN, but not before peer->wake() was called */
     SERVICE_DRAIN, /* outbox full: call took() again (also with no bytes) once it is sent */
     SERVICE_CLOSE, /* send what is in the outbox, then close */
@@ -120,8 +123,8 @@ struct service {
 
     /* Runs at most `budget` commands (0 < budget), or more of such as cost little, from the
      * bytes and sets *used_out to how many bytes are done with; the rest is given again,
-     * with more behind it, at the next call. `len` may be 0 after SERVICE_AGAIN and
-     * SERVICE_DRAIN. The bytes may be changed. */
+     * with more behind it, at the next call. `len` may be 0 after SERVICE_AGAIN,
+     * SERVICE_LATER and SERVICE_DRAIN. The bytes may be changed. */
     enum service_next (*took)(void *session, char *data, size_t len, unsigned budget,
         size_t *used_out, struct outbox *out);
 
@@ -154,6 +157,10 @@ struct service {
      * has taken `ns` nanoseconds since its bytes were read. NULL: nobody wants to know. */
     void (*measure)(void *lane, bool on);
     void (*answered)(void *lane, uint64_t ns);
+
+    /* A turn begins, in which each client of the lane that is ready is run once. NULL: nobody
+     * wants to know. */
+    void (*turn)(void *lane);
 };
 
 #endif

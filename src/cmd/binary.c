@@ -198,6 +198,8 @@ run_stat(struct turn *turn, const struct packet *packet, struct slice key)
         return refuse(turn, packet->head_len, OUTCOME_NOT_FOUND, false);
     if (outbox_room(turn->out) < ADMIN_ROOM)
         return STEP_DRAIN;
+    if (!report_allowed(turn))
+        return STEP_LATER;
     turn->at += packet->head_len;
     return report_stat(turn, key);
 }

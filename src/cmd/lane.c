@@ -4,6 +4,7 @@
  */
 #include "cmd/lane.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,9 @@
 
 /* Two workers' counters must not share a cache line. */
 #define LANE_ALIGN 64u
+/* What operators ask costs as much as dozens of gets, a part of it at a time: so many parts
+ * are made in a turn, for all clients together, however many ask for nothing else. */
+#define REPORTS_PER_TURN 2u
 
 static const _Atomic(bool) NO_DETAIL;
 static const _Atomic(unsigned) NO_STREAM;
@@ -156,6 +160,7 @@ lane_open(void *p, unsigned index)
     if (context->hook != NULL && context->hook->detail_on != NULL)
         lane->detail_on = context->hook->detail_on;
     lane->now = clock_seconds(context->clock);
+    lane->reports = UINT_MAX; /* without end where nobody tells of turns */
     ahead_init(&lane->ahead, context->requests_per_event);
     if (!open_instruments(lane, index) ||
         (lane->thread = store_thread_open(lane->store)) == NULL) {
@@ -200,6 +205,14 @@ lane_tick(void *p, uint32_t now)
     lane->pins_crowded = store_pins_crowded(lane->store);
     if (lane->hotkeys != NULL)
         hotkeys_tick(lane->hotkeys, now);
+}
+
+void
+lane_turn(void *p)
+{
+    struct lane *lane = p;
+
+    lane->reports = REPORTS_PER_TURN;
 }
 
 void

@@ -27,6 +27,7 @@ struct lane {
     uint32_t now;                   /* clock_seconds() of this turn */
     bool uploads_crowded;           /* as of the last second */
     bool pins_crowded;
+    unsigned reports;               /* parts of them that this turn still has */
     uint8_t notice;                 /* who wants to see this turn's keys: notice.h */
     int fd;                         /* of the connection whose turn it is; for display */
     const _Atomic(unsigned) *wanted; /* streams that are watched; never NULL */
@@ -47,7 +48,8 @@ void *lane_open(void *context, unsigned index);
 void lane_close(void *lane);
 void lane_tick(void *lane, uint32_t now);
 void lane_release(void *lane, void *pin);
-/* measure and answered of struct service */
+/* turn, measure and answered of struct service */
+void lane_turn(void *lane);
 void lane_measure(void *lane, bool on);
 void lane_answered(void *lane, uint64_t ns);
 

@@ -34,6 +34,18 @@ admin_verb_of(enum verb verb)
     return ADMIN_STATS;
 }
 
+/* A datagram can't come back later, and is bounded by its answer. */
+bool
+report_allowed(struct turn *turn)
+{
+    struct lane *lane = turn->lane;
+
+    if (lane->reports == 0)
+        return turn->session->datagram;
+    lane->reports--;
+    return true;
+}
+
 /* Has a request answered. False: there is nobody to do it. */
 static bool
 ask(struct turn *turn, const struct admin_request *request, struct admin_answer *answer)
@@ -75,6 +87,8 @@ report_run(struct turn *turn, const struct command *command, const char *next)
 
     if (outbox_room(out) < ADMIN_ROOM)
         return STEP_DRAIN;
+    if (!report_allowed(turn))
+        return STEP_LATER;
     turn->at = next;
     if (!ask(turn, &request, &answer))
         text_put_line(out, OUTCOME_UNKNOWN);
@@ -144,6 +158,8 @@ report_fill(struct turn *turn)
 
     if (session->stream->live)
         turn->at = turn->end;
+    else if (!report_allowed(turn))
+        return STEP_LATER;
     if (session->stream->fill(session->stream, turn->out)) {
         if (!outbox_empty(turn->out))
             return STEP_DRAIN;

@@ -175,6 +175,8 @@ next_of(const struct session *session, enum step step)
         break;
     case STEP_AGAIN:
         return SERVICE_AGAIN;
+    case STEP_LATER:
+        return SERVICE_LATER;
     case STEP_WAIT:
         return SERVICE_WAIT;
     case STEP_DRAIN:
@@ -343,6 +345,7 @@ cmd_service(struct service *service)
         .lane_tick = lane_tick,
         .measure = lane_measure,
         .answered = lane_answered,
+        .turn = lane_turn,
         .give_up = session_give_up,
         .too_long = session_too_long,
         .full_reply = "ERROR Too many open connections\r\n",

@@ -86,7 +86,15 @@ struct turn {
 };
 
 /* What a step wants. All but the first end the turn. */
-enum step { STEP_ON, STEP_READ, STEP_AGAIN, STEP_WAIT, STEP_DRAIN, STEP_CLOSE };
+enum step {
+    STEP_ON,
+    STEP_READ,
+    STEP_AGAIN,
+    STEP_LATER,
+    STEP_WAIT,
+    STEP_DRAIN,
+    STEP_CLOSE
+};
 
 /* ---- session.c ------------------------------------------------------------------- */
 
@@ -113,6 +121,8 @@ enum step line_deny(
 /* A command that only the admin hook knows, whose line ends before `next`. */
 enum step report_run(
     struct turn *turn, const struct command *command, const char *next);
+/* Takes one of the parts of reports that this turn has. False: it has no more. */
+bool report_allowed(struct turn *turn);
 /* Runs `stats` for the binary protocol: the report's fields are packets. */
 enum step report_stat(struct turn *turn, struct slice args);
 /* STATE_STREAM: lets the stream fill what is left of the outbox. It may have nothing just

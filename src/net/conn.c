@@ -503,7 +503,10 @@ static void
 note_next(struct conn *conn, enum service_next next)
 {
     conn->bites = next == SERVICE_READ_BITE;
-    conn->next = (uint8_t)(conn->bites ? SERVICE_READ : next);
+    conn->later = next == SERVICE_LATER;
+    conn->next = (uint8_t)(conn->bites       ? SERVICE_READ
+                           : conn->later ? SERVICE_AGAIN
+                                         : next);
 }
 
 /* What is done and left during conn_run(). */
@@ -538,7 +541,7 @@ run_commands(struct conn *conn, bool alone, struct run *run)
     const struct service *service = worker->service;
     unsigned budget = (unsigned)worker->net->parts.options->requests_per_event;
     unsigned rounds = alone ? ROUNDS_ALONE : ROUNDS_SHARED;
-    bool more;
+    bool more, moved = false;
 
     do {
         size_t used = 0;
@@ -547,12 +550,15 @@ run_commands(struct conn *conn, bool alone, struct run *run)
         assert(used <= run->len);
         run->data += used;
         run->len -= used;
+        moved |= used > 0;
         run->replied |= !outbox_empty(&worker->outbox);
         run->sent = deliver(conn);
         if (worker->measuring)
             worker_answered(worker, conn->space);
-        more = conn->next == SERVICE_DRAIN || (conn->next == SERVICE_AGAIN && alone);
+        more = conn->next == SERVICE_DRAIN ||
+               (conn->next == SERVICE_AGAIN && alone && !conn->later);
     } while (more && run->sent == SENDING_DONE && --rounds > 0);
+    conn->later &= !moved && !run->replied; /* else it has had something of this turn */
 }
 
 /* Starts or stops the time in which a command has to arrive. False: out of memory. */

@@ -40,6 +40,7 @@ struct conn {
     uint8_t next;   /* enum service_next */
     bool queued : 1; /* in worker->ready or worker->again */
     bool bites : 1;   /* its next input may be a large value: SERVICE_READ_BITE */
+    bool later : 1;   /* `next` is AGAIN by SERVICE_LATER, and it had nothing of its turn */
     uint8_t space : 4; /* in worker->spaces */
     char session[];    /* service->session_size bytes */
 };

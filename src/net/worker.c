@@ -45,6 +45,10 @@ worker_postpone(struct worker *worker, struct conn *conn)
     conn->queued = true;
     assert(worker->nagain < worker->capacity);
     worker->again[worker->nagain++] = conn;
+    if (!conn->later)
+        return;
+    worker->again[worker->nagain - 1] = worker->again[worker->nlater];
+    worker->again[worker->nlater++] = conn;
 }
 
 /* Makes a list of `n` longer; the old one stays if there is no memory. Not by realloc(),
@@ -291,15 +295,18 @@ run_group(struct worker *worker, unsigned at)
 static void
 run_turn(struct worker *worker)
 {
+    const struct service *service = worker->service;
     struct conn **list = worker->ready;
 
     worker->handshakes = HANDSHAKES_PER_TURN;
+    for (unsigned i = 0; service->turn != NULL && i < worker->nspaces; i++)
+        service->turn(worker->spaces[i].lane);
     for (unsigned at = 0; at < worker->nready;)
         at = run_group(worker, at);
     worker->ready = worker->again;
     worker->nready = worker->nagain;
     worker->again = list;
-    worker->nagain = 0;
+    worker->nagain = worker->nlater = 0;
 }
 
 static void

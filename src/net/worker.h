@@ -85,6 +85,7 @@ struct worker {
     /* Connections to be worked off in this turn and in the next; room for all. */
     struct conn **ready, **again;
     unsigned nready, nagain;
+    unsigned nlater; /* the first of `again`: they come before those who had their turn */
     /* Those that have said SERVICE_WAIT; they get their turn when they are woken. */
     struct conn **waiting;
     unsigned nwaiting;
@@ -167,7 +168,8 @@ worker_is_watched(const struct worker *worker, unsigned space)
 void worker_tell_conn(struct worker *worker, const struct conn *conn, const char *reason);
 /* Notes a connection as ready. */
 void worker_note(struct worker *worker, struct conn *conn);
-/* Gives a connection of this turn one in the next, without waiting for its socket. */
+/* Gives a connection of this turn one in the next, without waiting for its socket; before
+ * the others if it is `later`. */
 void worker_postpone(struct worker *worker, struct conn *conn);
 
 #endif

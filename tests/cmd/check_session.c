@@ -1016,6 +1016,45 @@ START_TEST(a_turn_has_one_report)
 }
 END_TEST
 
+static enum service_next
+take(void *session, const char *text, size_t *used_out)
+{
+    char line[64];
+    size_t len = strlen(text);
+
+    memcpy(line, text, len);
+    enum service_next next =
+        stage.service.took(session, line, len, 1000, used_out, &stage.out);
+    stage.out.used = 0;
+    return next;
+}
+
+/* However many ask for nothing but reports: what a turn makes of them is bounded. */
+START_TEST(a_turn_has_two_parts_of_reports_for_all_clients)
+{
+    struct peer datagram = { .datagram = true, .fd = 7 };
+    void *other = stage.service.open(stage.lane, &datagram);
+    size_t used;
+
+    stage.service.turn(stage.lane);
+    ck_assert_int_eq(take(talk.session, "stats\r\nstats\r\nstats\r\n", &used), SERVICE_LATER);
+    ck_assert_uint_eq(used, 14);
+    ck_assert_int_eq(take(talk.session, "version\r\nstats\r\n", &used), SERVICE_LATER);
+    ck_assert_uint_eq(used, 9);
+    /* What can't come again. */
+    ck_assert_int_eq(take(other, "stats\r\n", &used), SERVICE_READ);
+    stage.service.turn(stage.lane);
+    ck_assert_int_eq(take(talk.session, "stats\r\n", &used), SERVICE_READ);
+    stage.service.turn(stage.lane);
+    /* The command, and what it begins. */
+    ck_assert_int_eq(take(talk.session, "slabs stream\r\n", &used), SERVICE_DRAIN);
+    ck_assert_int_eq(take(talk.session, "", &used), SERVICE_LATER);
+    stage.service.turn(stage.lane);
+    ck_assert_int_ne(take(talk.session, "", &used), SERVICE_LATER);
+    stage.service.close(other);
+}
+END_TEST
+
 START_TEST(a_stream_goes_on_before_the_next_command)
 {
     talk_expect(&talk, "slabs stream\r\nmn\r\n", "1 <stream>\r\nline\nline\nline\nMN\r\n");
@@ -1186,6 +1225,7 @@ administration(void)
     tcase_add_checked_fixture(tc, setup_admin, fixture_teardown);
     tcase_add_test(tc, administration_is_asked_by_its_hook);
     tcase_add_test(tc, a_turn_has_one_report);
+    tcase_add_test(tc, a_turn_has_two_parts_of_reports_for_all_clients);
     tcase_add_test(tc, a_stream_goes_on_before_the_next_command);
     tcase_add_test(tc, a_stream_is_closed_with_its_connection);
     tcase_add_test(tc, details_are_told_while_they_are_wanted);

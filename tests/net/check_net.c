@@ -216,6 +216,43 @@ START_TEST(deep_pipelines_take_turns)
 }
 END_TEST
 
+/* Of what a turn has for all together each has his part, however much he asks for, and who
+ * comes last does not wait until the first have had enough. */
+START_TEST(what_is_short_goes_round)
+{
+    struct toy_server *server = toy_server_create();
+    struct toy *toy = &server->toy;
+    char names[] = { 'a', 'b', 'c', 'd' }, line[] = "share x\n";
+    int fds[4];
+
+    server->options.threads = 1;
+    toy_server_start(server);
+    for (int i = 0; i < 4; i++) {
+        fds[i] = toy_connect(server);
+        line[6] = names[i];
+        for (int j = 0; j < 10; j++)
+            toy_say(fds[i], line);
+        ck_assert(toy_wait(&toy->refused, i + 1));
+    }
+    toy->shares = 1;
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < 10; j++)
+            toy_hear(fds[i], "had\n");
+        close(fds[i]);
+    }
+    ck_assert_int_eq(toy->shared, 40);
+    /* All lines are there, so in each four all four have had one. */
+    for (int at = 0; at < 40; at += 4) {
+        unsigned seen = 0;
+
+        for (int i = 0; i < 4; i++)
+            seen |= 1u << (toy->order[at + i] - 'a');
+        ck_assert_uint_eq(seen, 15);
+    }
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(a_half_closed_client_gets_all_answers)
 {
     struct toy_server *server = started();
@@ -985,6 +1022,7 @@ main(void)
         0, sizeof LENGTHS / sizeof *LENGTHS);
     tcase_add_test(tc, an_end_that_comes_with_the_last_command_is_seen);
     tcase_add_test(tc, deep_pipelines_take_turns);
+    tcase_add_test(tc, what_is_short_goes_round);
     tcase_add_test(tc, a_half_closed_client_gets_all_answers);
     tcase_add_test(tc, quit_answers_before_it_closes_whatever_follows);
     tcase_add_test(tc, a_client_that_does_not_read_cannot_make_the_server_grow);

@@ -30,6 +30,7 @@ struct toy_session {
     bool sticky;
     bool naps;  /* runs nothing until it is woken */
     bool hears; /* says so when it is woken */
+    bool waits; /* for a share */
     atomic_bool rung;
     void (*wake)(void *handle);
     void *wake_handle;
@@ -39,6 +40,7 @@ struct toy_session {
 struct toy_lane {
     struct toy *toy;
     const char *looked_at; /* first byte of the last look() */
+    int shares;            /* that this turn has left */
 };
 
 struct toy_pin {
@@ -238,6 +240,32 @@ looked(void *p)
 }
 
 static void
+turn(void *p)
+{
+    struct toy_lane *lane = p;
+
+    lane->shares = lane->toy->shares;
+}
+
+/* False: the turn has none left. */
+static bool
+take_share(struct toy_session *session, char name, struct outbox *out)
+{
+    struct toy *toy = session->lane->toy;
+
+    if (session->lane->shares == 0) {
+        toy->refused += !session->waits;
+        session->waits = true;
+        return false;
+    }
+    session->lane->shares--;
+    assert(toy->shared < TOY_SHARED_MAX);
+    toy->order[toy->shared++] = name;
+    outbox_put(out, "had\n", 4);
+    return true;
+}
+
+static void
 put_pin(struct toy_session *session, size_t len, struct outbox *out)
 {
     struct toy_pin *pin = malloc(sizeof *pin);
@@ -374,6 +402,14 @@ took(void *p, char *data, size_t len, unsigned budget, size_t *used_out,
             next = SERVICE_DRAIN;
             break;
         }
+        if (memcmp(data + at, "share ", 6) == 0) { /* what is kept is whole lines */
+            if (!take_share(session, data[at + 6], out)) {
+                next = SERVICE_LATER;
+                break;
+            }
+            at = (size_t)(lf - data) + 1;
+            continue;
+        }
         *lf = '\0';
         next = run_line(session, data + at, out);
         at = (size_t)(lf - data) + 1;
@@ -432,7 +468,8 @@ toy_service(struct service *service_out)
 {
     *service_out = (struct service){ sizeof(struct toy_session), lane_open, lane_close,
         session_open, session_close, pack, unpack, want, filled, look, looked, took, release,
-        midway, state, lane_tick, give_up, .too_long = too_long, .full_reply = TOY_FULL, .measure = NULL, .answered = NULL };
+        midway, state, lane_tick, give_up, .too_long = too_long, .full_reply = TOY_FULL,
+        .measure = NULL, .answered = NULL, .turn = turn };
 }
 
 /* ---- The server --------------------------------------------------------------------- */

@@ -29,6 +29,7 @@
 
 #define TOY_FULL "too many\n"
 #define TOY_PIN_MAX 1000000u
+#define TOY_SHARED_MAX 64
 
 /* What the service has seen, summed over workers. */
 struct toy {
@@ -41,6 +42,11 @@ struct toy {
     atomic_int sleepers; /* sessions that toy_ring() would reach */
     atomic_int echoes;   /* commands of this kind */
     atomic_int packed, unpacked;
+    /* "share X": a turn has so many of them for all clients. X goes to the end of `order`. */
+    atomic_int shares;
+    atomic_int refused; /* sessions that have had to wait for one */
+    atomic_int shared;
+    _Atomic char order[TOY_SHARED_MAX];
     pthread_mutex_t lock; /* guards the next; all zero is unlocked */
     struct toy_session *first_sleeper;
 };
