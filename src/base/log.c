@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/log.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -21,6 +24,39 @@ log_verbosity(void)
     return atomic_load_explicit(&verbosity_now, memory_order_relaxed);
 }
 
+/* One thread at a time, so that the room that poll() has seen is there for the write. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long lost; /* lines, since the last that was written; guarded by `writing` */
+
+/* Would a write of a line wait? A pipe or a socket that has room has it for a whole one. */
+static bool
+would_wait(void)
+{
+    struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+    return poll(&out, 1, 0) == 0;
+}
+
+static void
+put_locked(const char *line, size_t len)
+{
+    char note[64];
+
+    if (lost > 0 && !would_wait()) {
+        int note_len = snprintf(note, sizeof note, "%lu lines are lost\n", lost);
+        ssize_t noted = write(STDERR_FILENO, note, (size_t)note_len);
+        (void)noted;
+        lost = 0;
+    }
+    if (lost > 0 || would_wait()) {
+        lost++;
+        return;
+    }
+    /* There is nobody to tell when stderr itself fails. */
+    ssize_t written = write(STDERR_FILENO, line, len);
+    (void)written;
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
@@ -37,7 +73,7 @@ log_line(enum log_level level, const char *format, ...)
     if (len > (int)sizeof line - 2)
         len = (int)sizeof line - 2;
     line[len] = '\n';
-    /* There is nobody to tell when stderr itself fails. */
-    ssize_t written = write(STDERR_FILENO, line, (size_t)len + 1);
-    (void)written;
+    pthread_mutex_lock(&writing);
+    put_locked(line, (size_t)len + 1);
+    pthread_mutex_unlock(&writing);
 }

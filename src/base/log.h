@@ -3,7 +3,10 @@
  * log.h - lines for the operator, on stderr.
  *
  * Any thread may log. A line goes out in one write, so that lines of different threads
- * never mix; what does not fit into LOG_LINE_MAX bytes is cut. Nothing is buffered.
+ * never mix; what does not fit into LOG_LINE_MAX bytes is cut. Nothing is buffered, and
+ * nobody waits: where stderr is a pipe or a terminal that takes no more, lines are lost, and
+ * the next one that is taken comes behind a word of how many. Otherwise whoever can raise the
+ * verbosity could stop a server whose log is not read.
  * How much is said is the process's, as stderr is: `-v` sets it at start and the
  * `verbosity` command changes it while serving.
  */

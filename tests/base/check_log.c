@@ -79,6 +79,46 @@ START_TEST(a_line_that_is_too_long_is_cut_and_still_a_line)
 }
 END_TEST
 
+/* Any client may raise the verbosity, and nobody need be reading. */
+START_TEST(a_pipe_that_nobody_reads_holds_nobody_up)
+{
+    char text[1 << 16], *tail;
+    int ends[2], saved = dup(STDERR_FILENO), said = 20000;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    for (int i = 0; i < said; i++)
+        log_line(LOG_ALWAYS, "line %d", i);
+    ssize_t got = read(ends[0], text, sizeof text);
+    log_line(LOG_ALWAYS, "again");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+
+    ck_assert_int_gt(got, 1000);
+    int kept = 0;
+    for (ssize_t i = 0; i < got; i++)
+        kept += text[i] == '\n';
+    ck_assert_int_lt(kept, said);
+    close(ends[1]);
+    while ((got = read(ends[0], text, sizeof text - 1)) > 0) {
+        text[got] = '\0';
+        tail = strstr(text, " lines are lost\nagain\n");
+        for (ssize_t i = 0; tail == NULL && i < got; i++)
+            kept += text[i] == '\n';
+        if (tail == NULL)
+            continue;
+        *tail = '\0';
+        const char *number = strrchr(text, '\n') == NULL ? text : strrchr(text, '\n') + 1;
+        for (const char *at = text; at < number; at++)
+            kept += *at == '\n';
+        ck_assert_int_eq(kept + atoi(number), said);
+        kept = -1;
+    }
+    ck_assert_int_eq(kept, -1);
+    close(ends[0]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -87,6 +127,7 @@ main(void)
 
     tcase_add_loop_test(tc, verbosity_chooses_the_lines, 0, 4);
     tcase_add_test(tc, a_line_that_is_too_long_is_cut_and_still_a_line);
+    tcase_add_test(tc, a_pipe_that_nobody_reads_holds_nobody_up);
     suite_add_tcase(suite, tc);
 
     SRunner *runner = srunner_create(suite);
