@@ -511,10 +511,10 @@ class TestServing(unittest.TestCase):
             self.assertGreater(struck, 0)
 
     def every(self, name, how=None, options=("-m", "16", "-t", "2"),
-              steps=(1, 2, 3, 7, 20)):
+              steps=(1, 2, 3, 7, 20), context=None):
         """Of all calls every k-th fails, up to a number that bounds the time it takes."""
         draw = random.Random(SEED)
-        with faults.FaultyServer(*options) as cache:
+        with faults.FaultyServer(*options, context=context) as cache:
             ledger = Ledger()
             for step in steps:
                 cache.faults.fail(name, first=step, every=step, left=10000, how=how)
@@ -608,6 +608,17 @@ class TestServing(unittest.TestCase):
         for how in (errno.ECONNRESET, errno.EPIPE, errno.ENOBUFS):
             self.every("send", how, steps=(2, 3, 7, 20))
         self.each("send", errno.EPIPE)
+
+    def test_what_tls_reads_and_writes_may_be_interrupted_cut_or_fail(self):
+        certificates.need_tls()
+        with certificates.Certificates() as certs:
+            certs.authority("ca")
+            certs.make("server", "ca")
+            os.chmod(certs.path("server.key"), 0o644)
+            for name in ("receive", "send"):
+                for how in (errno.EINTR, errno.EAGAIN, faults.SHORT, errno.ECONNRESET):
+                    self.every(name, how, options=("-m", "16", "-t", "2", *certs.options()),
+                               context=certs.client(), steps=(2, 7))
 
     def test_clients_may_be_gone_before_they_are_accepted(self):
         self.every("accept", errno.ECONNABORTED, steps=(2, 3))
@@ -972,22 +983,23 @@ class TestHandingOver(unittest.TestCase):
                 self.assertLess(attempt, 2, "clients are lost although nothing fails any more")
                 time.sleep(1)
 
-    def try_one(self, fault):
-        """How many allocations there were, and whether the next process serves."""
+    def try_one(self, fault, name="memory", how=None):
+        """How many such calls there were, and whether the next process serves."""
         with faults.FaultyServer("-m", "16", "-t", "2", "-o", "handover=process") as cache:
             ledger = Ledger()
             converse(cache, ledger, random.Random(SEED))
-            before, seen = self.pid(cache), cache.faults.seen("memory")
-            cache.faults.fail("memory", first=fault)
+            before, seen = self.pid(cache), cache.faults.seen(name)
+            cache.faults.fail(name, first=fault, how=how)
             pid = self.hand_over(cache, before)
             cache.faults.stop()
-            seen = cache.faults.seen("memory") - seen
+            seen = cache.faults.seen(name) - seen
             said = cache.stderr()
             if pid is None: # too late to go on without it
                 self.until_said(cache)
                 return seen, False
             try:
-                if "items are lost" in said or "starting empty" in said:
+                if any(word in said for word in ("items are lost", "starting empty",
+                                                 "gave nothing")):
                     for key in ledger.may:
                         ledger.done(key, ledger.get(key) | {None})
                 self.verify_in_the_end(cache, ledger)
@@ -1001,6 +1013,35 @@ class TestHandingOver(unittest.TestCase):
         calls, serves = self.try_one(1 << 40)
         self.assertTrue(serves)
         self.assertTrue(any([self.try_one(n)[1] for n in some_of(calls, "hand-over", 10)]))
+
+    def count_calls(self):
+        """Of each class, while one process follows the other."""
+        with faults.FaultyServer("-m", "16", "-t", "2", "-o", "handover=process") as cache:
+            before = self.pid(cache)
+            seen = {name: cache.faults.seen(name) for name in faults.CLASSES}
+            pid = self.hand_over(cache, before)
+            seen = {name: cache.faults.seen(name) - seen[name] for name in seen}
+            self.end(pid, cache)
+            self.assertNotEqual(pid, before)
+            return seen
+
+    def test_calls_may_be_interrupted(self):
+        """Which nobody sees: the next process serves."""
+        calls = self.count_calls()
+        for name in ("receive", "send", "wait", "wake"):
+            for n in some_of(calls[name], "interrupted " + name, 2):
+                self.assertTrue(self.try_one(n, name, errno.EINTR)[1], (name, n))
+
+    def test_calls_may_fail(self):
+        """The old process goes on, or the next one serves, or both have said why not."""
+        calls = self.count_calls()
+        for name, how in (("receive", errno.EAGAIN), ("receive", errno.ENOMEM),
+                          ("send", errno.EAGAIN), ("send", errno.EPIPE),
+                          ("map", errno.ENOMEM), ("files", errno.EMFILE),
+                          ("thread", errno.EAGAIN), ("watch", errno.ENOSPC),
+                          ("setup", errno.ENOBUFS)):
+            for n in some_of(calls[name], "hand-over %s %d" % (name, how), 1):
+                self.try_one(n, name, how)
 
 
 if __name__ == "__main__":

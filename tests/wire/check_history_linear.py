@@ -343,6 +343,7 @@ class Weather(Line):
         self.random = random.Random("%d weather" % run.seed)
         self.filled = self.rounds = 0
         self.stats = {}
+        self.limits = set()  # that the reports have shown
         self.waiting = False
 
     def busy(self):
@@ -375,6 +376,7 @@ class Weather(Line):
             words = [line.split() for line in bytes(self.unread).split(b"\r\n")]
             self.stats.update((word[1], word[2]) for word in words
                               if len(word) == 3 and word[0] == b"STAT")
+            self.limits.add(self.stats.get(b"limit_maxbytes"))
             self.unread.clear()
             self.waiting = False
 
@@ -382,7 +384,8 @@ class Weather(Line):
         """Has everything happened that it is there for? How much, from the last report."""
         wanted = {b"evictions": 1, b"slabs_moved": 1} if self.storm \
             else {b"hash_power_level": 13}
-        return all(int(self.stats.get(name, 0)) >= least for name, least in wanted.items())
+        return all(int(self.stats.get(name, 0)) >= least for name, least in wanted.items()) \
+            and (not self.storm or len(self.limits) > 2)
 
 
 class Run:
