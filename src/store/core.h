@@ -112,7 +112,8 @@ struct store {
     uint64_t balance_evicted;       /* evictions at the last round */
     uint64_t balance_credit;        /* evictions not yet spent on moves */
     uint32_t balance_second;        /* of the present window of free chunks */
-    uint64_t idle_clock;            /* bytes evicted for want of space; see idle.c */
+    uint64_t idle_bytes, idle_items; /* evicted for want of space; see idle.c */
+    uint64_t idle_chunks;           /* in use, at its last look */
     bool idle_started;
 
     pthread_mutex_t threads_lock; /* guards the list */

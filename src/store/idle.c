@@ -10,8 +10,9 @@
  *
  *   - whoever wants its pages has replaced all that it holds, so that strict LRU would have
  *     taken the idle ones long since; an eighth of all memory is enough in any case;
- *   - its chunks would have been used four times, were they as warm as the average: so that a
- *     few large items are not taken for idle by chance.
+ *   - so many items went that its own would have been used four times, were they as warm as the
+ *     average: so that a few items, or the heads and last pieces of large values, each of which
+ *     is a megabyte that others have to go for, are not taken for idle by chance.
  *
  * Its pages then go to who evicts, one for each sixteenth of a page that was evicted there: all
  * memory has changed hands within about a turnover. What the other classes hold does not
@@ -31,15 +32,15 @@
 /* More than this part of all memory need not be evicted meanwhile. */
 #define PROOF_SHARE 8
 
-/* What is evicted by moving pages here is no sign of need. */
+/* Evictions since the last look. What is evicted by moving pages here is no sign of need. */
 static uint64_t
-bytes_gone(struct slab_class *class)
+newly_gone(struct slab_class *class)
 {
     uint64_t gone = atomic_load_explicit(&class->gone, memory_order_relaxed);
-    uint64_t bytes = (gone - class->gone_seen) * class->chunk_size;
+    uint64_t fresh = gone - class->gone_seen;
 
     class->gone_seen = gone;
-    return bytes;
+    return fresh;
 }
 
 /* Bytes for whose eviction a class has not been given pages: of the last few, so that what
@@ -52,27 +53,40 @@ owe(struct slab_class *class, uint64_t bytes)
         class->owed = MOVES_MAX * PAGE_BYTES / GIFTS_A_PAGE;
 }
 
-/* The clock of this file is the bytes evicted. */
+/* The clocks of this file are what was evicted. */
+static void
+note_use(const struct store *store, struct slab_class *class)
+{
+    class->used_bytes = store->idle_bytes;
+    class->used_items = store->idle_items;
+}
+
 static void
 note_classes(struct store *store, uint32_t now)
 {
+    store->idle_chunks = 0;
     for (unsigned id = 1; id <= store->slab.nclasses; id++) {
-        uint64_t bytes = bytes_gone(&store->slab.classes[id]);
+        struct slab_class *class = &store->slab.classes[id];
+        uint64_t items = newly_gone(class), bytes = items * class->chunk_size;
 
-        store->idle_clock += bytes;
-        owe(&store->slab.classes[id], bytes);
+        store->idle_items += items;
+        store->idle_bytes += bytes;
+        store->idle_chunks += counter_get(&class->used);
+        owe(class, bytes);
     }
+    /* A use is noted by its second, so until the next one is over nobody is idle: all that was
+     * evicted since the last step, which may be long ago, might be younger than the use. */
     for (unsigned id = 1; id <= store->slab.nclasses; id++)
-        if (atomic_load_explicit(&store->used_at[id], memory_order_relaxed) >= now)
-            store->slab.classes[id].used_clock = store->idle_clock;
+        if (atomic_load_explicit(&store->used_at[id], memory_order_relaxed) + 1 >= now)
+            note_use(store, &store->slab.classes[id]);
 }
 
 static void
 begin(struct store *store)
 {
     for (unsigned id = 1; id <= store->slab.nclasses; id++) {
-        (void)bytes_gone(&store->slab.classes[id]);
-        store->slab.classes[id].used_clock = store->idle_clock;
+        (void)newly_gone(&store->slab.classes[id]);
+        note_use(store, &store->slab.classes[id]);
     }
     store->idle_started = true;
 }
@@ -82,14 +96,15 @@ is_idle_for(const struct store *store, const struct slab_class *class,
     const struct slab_class *wants)
 {
     uint64_t pages = atomic_load_explicit(&store->slab.pages_held, memory_order_relaxed);
-    uint64_t gone = store->idle_clock - class->used_clock;
+    uint64_t bytes = store->idle_bytes - class->used_bytes;
+    uint64_t items = store->idle_items - class->used_items;
     uint64_t proof = pages / PROOF_SHARE < wants->pages ? pages / PROOF_SHARE : wants->pages;
 
-    return class->pages > 1 && balance_can_give(class) && gone >= proof << PAGE_SIZE_BITS &&
-        gone / class->chunk_size >= USES_MISSED * pages / class->pages;
+    return class->pages > 1 && balance_can_give(class) && bytes >= proof << PAGE_SIZE_BITS &&
+        items * counter_get(&class->used) >= USES_MISSED * store->idle_chunks;
 }
 
-/* The class that has been idle longest, in the clock of this file. 0: none is. */
+/* The class that has been idle longest. 0: none is. */
 static unsigned
 idlest(const struct store *store, const struct slab_class *wants)
 {
@@ -99,9 +114,9 @@ idlest(const struct store *store, const struct slab_class *wants)
     for (unsigned id = 1; id <= store->slab.nclasses; id++) {
         const struct slab_class *class = &store->slab.classes[id];
 
-        if (class != wants && class->used_clock < earliest &&
+        if (class != wants && class->used_bytes < earliest &&
             is_idle_for(store, class, wants)) {
-            earliest = class->used_clock;
+            earliest = class->used_bytes;
             best = id;
         }
     }
@@ -126,7 +141,7 @@ pay(struct store *store, struct store_thread *thread, unsigned id, uint32_t now,
         class->owed -= PAGE_BYTES / GIFTS_A_PAGE;
         if (!page_move(store, thread, (int)from, id, now))
             return false;
-        (void)bytes_gone(&store->slab.classes[from]);
+        (void)newly_gone(&store->slab.classes[from]);
     }
     return false;
 }

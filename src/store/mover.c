@@ -85,7 +85,9 @@ clear_chunk(struct store *store, struct store_thread *thread, struct item *chunk
         return true;
     if (INFO_KIND(info) == KIND_RESERVED)
         return false;
-    if (INFO_KIND(info) == KIND_PIECE || (INFO_REFS(info) == 0 && !protected))
+    /* The head of a large value has no uses of its own: its pieces are judged (policy.h). */
+    if (INFO_KIND(info) == KIND_PIECE ||
+        (INFO_REFS(info) == 0 && !(info & INFO_LARGE) && !protected))
         return evict_ref(store, thread, ref, now, EVICT_FOR_MOVE);
     spot = lock_owner(store, thread, ref, &stripe);
     if (spot.item == NULL)
@@ -155,8 +157,8 @@ page_take(struct store *store, struct store_thread *thread, uint32_t page, uint3
     return slab_drain_end(&store->slab, page);
 }
 
-/* How much would be lost with a page: its live items, those in use five times. By a few of its
- * chunks, so that looking at a page costs no more than moving some items. */
+/* How much would be lost with a page: its live items, those in use, and heads of large values, five
+ * times. By a few of its chunks, so that looking at a page costs no more than moving some items. */
 static unsigned
 page_worth(struct store *store, const struct slab_class *class, uint32_t at)
 {
@@ -169,7 +171,7 @@ page_worth(struct store *store, const struct slab_class *class, uint32_t at)
 
         if (i >= store->slab.pages[at].fresh || INFO_KIND(info) == KIND_FREE)
             continue;
-        worth += INFO_REFS(info) != 0 || (info & INFO_COUNTER) ? 5 : 1;
+        worth += INFO_REFS(info) != 0 || (info & (INFO_COUNTER | INFO_LARGE)) ? 5 : 1;
     }
     return worth;
 }

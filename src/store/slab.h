@@ -73,8 +73,8 @@ struct slab_class {
     uint64_t counters;     /* items that are counters, at the last look */
     uint64_t gone_at_gift; /* `gone` when it was last given a page */
     uint64_t free_least, free_least_before;
-    /* Of idle.c: `gone` at the last look, the clock when it was used last, bytes. */
-    uint64_t gone_seen, used_clock, owed;
+    /* Of idle.c: `gone` at the last look, the clocks when it was used last, bytes. */
+    uint64_t gone_seen, used_bytes, used_items, owed;
     _Atomic uint64_t evicted, evicted_nonzero, evicted_unfetched, evicted_active,
         expired_unfetched, reclaimed, out_of_memory, sweep_checked, sweep_reclaimed;
 } __attribute__((aligned(64)));

@@ -385,6 +385,59 @@ START_TEST(a_flood_of_another_size_takes_nothing_from_what_is_in_use)
 }
 END_TEST
 
+/* The same within a second that upkeep slept through. */
+START_TEST(what_was_used_a_second_ago_is_not_idle)
+{
+    struct store_options options = kit_options(SHIFT_MEMORY);
+    struct kit kit;
+    unsigned n;
+    uint64_t moved;
+    char text[KIT_KEY_MAX];
+
+    kit_open(&kit, &options);
+    n = fill_up(&kit, "used", 100, 1);
+    for (unsigned i = 0; i < 200; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", i), 2000, 0), STORE_OK);
+    store_maintain(kit.store, kit.thread, kit.now, 100000);
+    moved = kit_totals(&kit).pages_moved;
+    for (unsigned second = 0; second < 20; second++) {
+        for (unsigned i = 0; i < 2000 / KIT_LESS; i++)
+            ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "flood", i), 2000, 0),
+                STORE_OK);
+        (void)kit_has_sized(&kit, kit_key(text, "used", second % n), 100);
+        store_maintain(kit.store, kit.thread, ++kit.now, 100000);
+    }
+    /* What the other rules give is paced. */
+    ck_assert_uint_le(kit_totals(&kit).pages_moved, moved + 20);
+    kit_close(&kit);
+}
+END_TEST
+
+/* One large value evicts as much as all of the classes of its head and its last piece, and uses them
+ * once: they are not idle for that. */
+START_TEST(large_values_now_and_then_outlive_the_next_seconds)
+{
+    static const size_t lens[] = { 900000, 132000, 70000 };
+    struct store_options options = kit_options(4 << 20);
+    struct kit kit;
+    size_t len = lens[_i];
+    char text[KIT_KEY_MAX];
+
+    options.item_size_max = 1 << 20;
+    kit_open(&kit, &options);
+    fill_up(&kit, "small", 40, 1);
+    for (unsigned i = 0; i < 40; i++) {
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "large", i), len, 0), STORE_OK);
+        for (unsigned second = 0; second < 5; second++) {
+            store_maintain(kit.store, kit.thread, ++kit.now, 100000);
+            store_maintain(kit.store, kit.thread, kit.now, 100000);
+        }
+        ck_assert_msg(kit_present(&kit, kit_key(text, "large", i)), "%u", i);
+    }
+    kit_close(&kit);
+}
+END_TEST
+
 /* ---- Values being sent --------------------------------------------------------------- */
 
 #define PINNED_LEN 50000
@@ -583,6 +636,8 @@ main(void)
     tcase_add_test(tc, expired_items_go_before_live_ones);
     tcase_add_test(tc, a_shift_of_all_sizes_is_over_after_one_turnover);
     tcase_add_test(tc, a_flood_of_another_size_takes_nothing_from_what_is_in_use);
+    tcase_add_test(tc, what_was_used_a_second_ago_is_not_idle);
+    tcase_add_loop_test(tc, large_values_now_and_then_outlive_the_next_seconds, 0, 3);
     tcase_add_test(tc, counters_in_use_survive_floods_of_other_sizes);
     tcase_add_test(tc, pinned_values_stay_and_stop_nobody);
     tcase_add_test(tc, a_pinned_page_is_never_picked);
