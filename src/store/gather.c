@@ -133,6 +133,8 @@ make_ready(struct gather *gather, const struct gather_part *part, uint64_t block
     /* What has no page at all is not collapsed. Nothing changes should it be in use by now. */
     __atomic_fetch_or(gather->base + (block << GATHER_BITS), 0, __ATOMIC_RELAXED);
     collapse(gather, block, now_us);
+    if ((block + 1) << GATHER_BITS > gather->ready_end)
+        gather->ready_end = (block + 1) << GATHER_BITS;
     return is_done(gather, block);
 }
 

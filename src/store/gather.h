@@ -37,6 +37,7 @@ struct gather {
     uint64_t next;              /* block to be looked at */
     uint64_t not_before_us;     /* no block in use is gathered earlier */
     uint64_t seen[GATHER_PARTS]; /* of each part, what was in use at the last step */
+    uint64_t ready_end;         /* nothing was made ready from this distance on */
 };
 
 /* A part of the range, as distances from its base: [from, used) is in use, and use goes on up to

@@ -324,6 +324,28 @@ slab_pool_trim(struct slab *slab)
     return true;
 }
 
+bool
+slab_ready_trim(struct slab *slab)
+{
+    struct arena *arena = slab->arena;
+    uint64_t ready = arena->gather.ready_end, pages = (uint64_t)(arena->pages - arena->base);
+    uint64_t last;
+    bool beyond;
+
+    if (ready < pages + PAGE_BYTES)
+        return false;
+    last = ((ready - pages) >> PAGE_SIZE_BITS) - 1;
+    /* Under the lock: whoever takes the page writes to it. */
+    lock_take(&slab->pool_lock);
+    beyond = last >= slab->page_high && last >= slab->pages_max;
+    if (beyond)
+        arena_release_page(arena, last);
+    lock_give(&slab->pool_lock);
+    if (beyond)
+        arena->gather.ready_end = pages + (last << PAGE_SIZE_BITS);
+    return beyond;
+}
+
 static void
 page_join(struct slab *slab, uint32_t at, unsigned id)
 {

@@ -193,6 +193,9 @@ void slab_page_give(struct slab *slab, uint32_t page, unsigned id);
  * False: there is none to give. */
 bool slab_pool_trim(struct slab *slab);
 
+/* The same for a page beyond the limit that was made ready (gather.h) and never used. */
+bool slab_ready_trim(struct slab *slab);
+
 /* Lowers the page's `expires` to the item's expiry. Call after the item is linked. */
 void slab_note_expiry(struct slab *slab, struct item *item, uint32_t exptime);
 

@@ -111,7 +111,7 @@ shrink(struct store *store, struct store_thread *thread, uint32_t now, uint64_t 
 {
     struct slab *slab = &store->slab;
 
-    while (slab_pool_trim(slab))
+    while (slab_pool_trim(slab) || slab_ready_trim(slab))
         if (out_of_time(deadline))
             return true;
     while (atomic_load_explicit(&slab->pages_held, memory_order_relaxed) >

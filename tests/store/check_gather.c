@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "store/core.h"
 #include "store/gather.h"
 #include "store_kit.h"
 
@@ -322,6 +323,56 @@ START_TEST(a_store_that_fills_lies_on_huge_pages)
 }
 END_TEST
 
+/* Small pages of the system that lie beyond all that was ever used. */
+static uint64_t
+ready_pages(struct kit *kit)
+{
+    static unsigned char there[64 << 20 >> 12];
+    const struct arena *arena = &kit->store->arena;
+    uint64_t used = (uint64_t)kit->store->slab.page_high << PAGE_SIZE_BITS, n = 0;
+
+    ck_assert_uint_le(used, 64 << 20);
+    ck_assert_int_eq(mincore(arena->pages + used, (64 << 20) - used, there), 0);
+    for (size_t i = 0; i < ((64 << 20) - used) >> 12; i++)
+        n += there[i] & 1u;
+    return n;
+}
+
+/* A cache that fills fast has blocks ready in front. They are not kept when the limit is lowered. */
+START_TEST(what_was_made_ready_goes_with_the_limit)
+{
+    struct store_options options = kit_options(64 << 20);
+    struct kit kit;
+    uint64_t ready;
+    char text[KIT_KEY_MAX];
+
+    options.huge_pages = true;
+    kit_open(&kit, &options);
+    for (unsigned i = 0; i < 12000; i++) {
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "k", i), 1000, 0), STORE_OK);
+        if (i % 6000 == 50)
+            store_maintain(kit.store, kit.thread, kit.now, 100000);
+    }
+    store_maintain(kit.store, kit.thread, kit.now, 100000);
+    ready = ready_pages(&kit);
+    if (ready == 0)
+        puts("no huge pages to be had here");
+    ck_assert(store_memory_limit(kit.store,
+        (uint64_t)kit.store->slab.page_high << PAGE_SIZE_BITS));
+    while (store_maintain(kit.store, kit.thread, kit.now, 100000) == STORE_BEHIND)
+        ;
+    ck_assert_uint_eq(ready_pages(&kit), 0);
+    for (unsigned i = 0; i < 12000; i++)
+        ck_assert(kit_has_sized(&kit, kit_key(text, "k", i), 1000));
+    ck_assert(store_memory_limit(kit.store, 64 << 20));
+    for (unsigned i = 12000; i < 20000; i++)
+        ck_assert_int_eq(kit_set_sized(&kit, kit_key(text, "k", i), 1000, 0), STORE_OK);
+    for (unsigned i = 0; i < 20000; i++)
+        ck_assert(kit_has_sized(&kit, kit_key(text, "k", i), 1000));
+    kit_close(&kit);
+}
+END_TEST
+
 START_TEST(it_can_be_left)
 {
     struct store_options options = kit_options(64 << 20);
@@ -348,6 +399,7 @@ main(void)
     tcase_add_test(tc, what_was_given_back_is_gathered_again_when_it_is_full);
     tcase_add_test(tc, a_system_that_cannot_is_asked_once);
     tcase_add_test(tc, a_store_that_fills_lies_on_huge_pages);
+    tcase_add_test(tc, what_was_made_ready_goes_with_the_limit);
     tcase_add_test(tc, it_can_be_left);
     return kit_run(suite, tc);
 }
