@@ -318,8 +318,8 @@ fetch_further(const struct store *store, struct further *further, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         uint32_t at = store_prefetch_further(store, further[i].hash, further[i].at);
 
-        further[left] = (struct further){ further[i].hash, at };
-        left += at != 0;
+        if (at != 0)
+            further[left++] = (struct further){ further[i].hash, at };
     }
     return left;
 }
@@ -335,9 +335,10 @@ fetch_items(const struct ahead_table *table, const struct store *store, unsigned
     assert(end - first <= AHEAD_GROUP);
     for (unsigned i = first; i < end; i++) {
         uint64_t hash = table->rows[i].hash;
+        uint32_t at = store_prefetch_item(store, hash);
 
-        further[n] = (struct further){ hash, store_prefetch_item(store, hash) };
-        n += further[n].at != 0;
+        if (at != 0)
+            further[n++] = (struct further){ hash, at };
     }
     for (unsigned step = 0; n > 0 && step < FURTHER_STEPS; step++)
         n = fetch_further(store, further, n);
