@@ -34,7 +34,8 @@ libbase_a_SOURCES = \
 	src/base/service.h \
 	src/base/slice.h \
 	src/base/sum.c src/base/sum.h \
-	src/base/stream.h
+	src/base/stream.h \
+	src/base/wake.h
 
 libstore_a_SOURCES = \
 	src/store/adopt.c \

@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "base/counters.h"
 #include "base/ring.h"
+#include "base/wake.h"
 
 struct journal_writer {
     struct journal *journal;
@@ -156,10 +157,7 @@ journal_put(struct journal_writer *writer, struct journal_event *event, struct s
 void
 journal_wake(struct journal *journal)
 {
-    uint64_t one = 1;
-    ssize_t put = write(journal->wake_fd, &one, sizeof one);
-
-    (void)put; /* EAGAIN: it is awake already */
+    wake_up(journal->wake_fd);
 }
 
 static bool

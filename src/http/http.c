@@ -27,6 +27,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "http/crowd.h"
 #include "http/document.h"
 #include "http/fields.h"
@@ -464,13 +465,10 @@ http_start(struct http *http)
 void
 http_stop(struct http *http)
 {
-    uint64_t one = 1;
-
     if (http == NULL)
         return;
     if (http->running) {
-        ssize_t put = write(http->stop_fd, &one, sizeof one);
-        assert(put == (ssize_t)sizeof one);
+        wake_up(http->stop_fd);
         pthread_join(http->thread, NULL);
     }
     if (http->listener == NULL)

@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "net/inside.h"
 
 #define ACCEPT_BATCH   64
@@ -88,7 +89,7 @@ acceptor_client_gone(struct net *net)
     struct acceptor *acceptor = &net->acceptor;
     atomic_fetch_sub(&acceptor->clients, 1);
     if (atomic_load(&acceptor->full))
-        net_wake(acceptor->wake_fd);
+        wake_up(acceptor->wake_fd);
 }
 
 static void

@@ -57,9 +57,6 @@ struct net {
 /* Accepts no more and ends the workers. `leave`: their connections leave (leave.h). */
 void net_end_workers(struct net *net, bool leave);
 
-/* Wakes the thread that waits for an eventfd. */
-void net_wake(int fd);
-
 int acceptor_init(struct net *net);
 /* Counts on from here. */
 void acceptor_resume(struct net *net, const struct net_totals *before);

@@ -12,17 +12,6 @@
 #include "net/inside.h"
 #include "net/local.h"
 
-void
-net_wake(int fd)
-{
-    uint64_t one = 1;
-    ssize_t put;
-
-    do
-        put = write(fd, &one, sizeof one);
-    while (put < 0 && errno == EINTR); /* EAGAIN: it is awake already */
-}
-
 static void
 on_tick(evutil_socket_t fd, short what, void *context)
 {

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/journal.h"
+#include "base/wake.h"
 #include "net/address.h"
 #include "net/hold.h"
 #include "net/inside.h"
@@ -639,7 +640,7 @@ worker_give(struct worker *worker, const struct arrival *arrival)
 void
 worker_wake(struct worker *worker)
 {
-    net_wake(worker->wake_fd);
+    wake_up(worker->wake_fd);
 }
 
 void
