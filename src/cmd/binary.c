@@ -300,8 +300,6 @@ take_packet(struct turn *turn, const struct packet *packet)
 enum step
 binary_session_take(struct turn *turn)
 {
-    struct session *session = turn->session;
-    struct lane *lane = turn->lane;
     struct packet packet;
     size_t len = (size_t)(turn->end - turn->at);
 
@@ -311,9 +309,7 @@ binary_session_take(struct turn *turn)
         return STEP_AGAIN;
     if (outbox_room(turn->out) < BINARY_HIT_ROOM)
         return STEP_DRAIN;
-    if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
-        turn->ahead_stop = ahead_more(&lane->ahead, lane->store, &session->ahead,
-            turn->at, len, AHEAD_PACKETS, turn->budget);
+    turn_look_further(turn, AHEAD_PACKETS);
     if (!binary_parse(turn->at, &packet))
         return STEP_CLOSE;
     budget_spend(&turn->budget, BUDGET_COMMAND);

@@ -216,9 +216,7 @@ line_take(struct turn *turn)
         return STEP_AGAIN;
     if (outbox_room(turn->out) < REPLY_ROOM)
         return STEP_DRAIN;
-    if (session->ahead.first == session->ahead.end && turn->at >= turn->ahead_stop)
-        turn->ahead_stop = ahead_more(ahead, turn->lane->store, &session->ahead, turn->at,
-            len, AHEAD_LINES, turn->budget);
+    turn_look_further(turn, AHEAD_LINES);
     row = ahead_find(ahead, &session->ahead, turn->at);
     if (row != NULL && row->line_len > 0) {
         if (*row->at == 'g')

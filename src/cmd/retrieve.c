@@ -225,17 +225,6 @@ count_key(struct turn *turn)
     budget_spend(&turn->budget, BUDGET_KEY);
 }
 
-static void
-look_further(struct turn *turn)
-{
-    struct session *session = turn->session;
-
-    if (session->ahead.first < session->ahead.end || turn->at < turn->ahead_stop)
-        return;
-    turn->ahead_stop = ahead_more(&turn->lane->ahead, turn->lane->store, &session->ahead,
-        turn->at, (size_t)(turn->end - turn->at), AHEAD_KEYS, turn->budget);
-}
-
 /* The next key and its hash, from the look-ahead if that got so far. */
 static enum text_key
 next_key(struct turn *turn, const char **cursor, struct slice *key, uint64_t *hash)
@@ -277,7 +266,7 @@ retrieve_keys(struct turn *turn)
             return STEP_AGAIN;
         if (outbox_room(turn->out) < TEXT_LINE_ROOM)
             return STEP_DRAIN;
-        look_further(turn);
+        turn_look_further(turn, AHEAD_KEYS);
         switch (next_key(turn, &cursor, &key, &hash)) {
         case TEXT_KEY_CUT:
             turn->at = cursor;

@@ -85,6 +85,17 @@ struct turn {
     const char *ahead_stop; /* no use in looking ahead again before this */
 };
 
+/* Looks ahead over what input begins with here, if all rows of the connection are used up. */
+static inline void
+turn_look_further(struct turn *turn, enum ahead_kind kind)
+{
+    struct ahead_range *range = &turn->session->ahead;
+
+    if (range->first == range->end && turn->at >= turn->ahead_stop)
+        turn->ahead_stop = ahead_more(&turn->lane->ahead, turn->lane->store, range, turn->at,
+            (size_t)(turn->end - turn->at), kind, turn->budget);
+}
+
 /* What a step wants. All but the first end the turn. */
 enum step {
     STEP_ON,
