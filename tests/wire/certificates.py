@@ -70,6 +70,15 @@ class Certificates:
         certs.make("stranger", "other-ca")
         return certs
 
+    @classmethod
+    def of_server(cls):
+        """One authority and its server, whose key a server that has changed its user can read."""
+        certs = cls()
+        certs.authority("ca")
+        certs.make("server", "ca")
+        os.chmod(certs.path("server.key"), 0o644)
+        return certs
+
     def remove(self):
         shutil.rmtree(self.directory)
 

@@ -398,10 +398,7 @@ class TestStart(unittest.TestCase):
     @unittest.skipUnless(MEMORY, WHY_NOT)
     def test_without_memory_for_tls(self):
         certificates.need_tls()
-        with certificates.Certificates() as certs:
-            certs.authority("ca")
-            certs.make("server", "ca")
-            os.chmod(certs.path("server.key"), 0o644)
+        with certificates.Certificates.of_server() as certs:
             more = "ssl_ca_cert=%s,ssl_verify_mode=1,ssl_session_cache" % certs.path("ca.pem")
             self.try_all(["-l", "notls:127.0.0.1", *certs.options("server", more)], "memory")
 
@@ -549,10 +546,7 @@ class TestServing(unittest.TestCase):
     @unittest.skipUnless(MEMORY, WHY_NOT)
     def test_each_allocation_for_tls_may_fail(self):
         certificates.need_tls()
-        with certificates.Certificates() as certs:
-            certs.authority("ca")
-            certs.make("server", "ca")
-            os.chmod(certs.path("server.key"), 0o644)
+        with certificates.Certificates.of_server() as certs:
             self.each("memory", options=("-m", "16", "-t", "2", *certs.options()),
                       context=certs.client())
 
@@ -612,10 +606,7 @@ class TestServing(unittest.TestCase):
 
     def test_what_tls_reads_and_writes_may_be_interrupted_cut_or_fail(self):
         certificates.need_tls()
-        with certificates.Certificates() as certs:
-            certs.authority("ca")
-            certs.make("server", "ca")
-            os.chmod(certs.path("server.key"), 0o644)
+        with certificates.Certificates.of_server() as certs:
             for name in ("receive", "send"):
                 for how in (errno.EINTR, errno.EAGAIN, faults.SHORT, errno.ECONNRESET):
                     self.every(name, how, options=("-m", "16", "-t", "2", *certs.options()),
