@@ -22,18 +22,13 @@
 #ifndef LARDER_STORE_GHOST_H
 #define LARDER_STORE_GHOST_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define GHOST_SLOTS 8
-#define GHOST_WORDS (GHOST_SLOTS / 2)
-/* Before a loop over a set: a look takes 42 instructions then and an addition 32, entry by entry
- * it was 69 and 61. */
-#define GHOST_UNROLL _Pragma("GCC unroll 4")
 
 struct ghost_set {
-    _Atomic uint64_t words[GHOST_WORDS]; /* two entries each, the later one in the low half */
+    uint32_t entries[GHOST_SLOTS];
 };
 
 struct ghost {
