@@ -114,7 +114,6 @@ struct store {
     uint32_t balance_second;        /* of the present window of free chunks */
     uint64_t idle_bytes, idle_items; /* evicted for want of space; see idle.c */
     uint64_t idle_chunks;           /* in use, at its last look */
-    bool idle_started;
 
     pthread_mutex_t threads_lock; /* guards the list */
     struct store_thread *threads;

@@ -81,16 +81,6 @@ note_classes(struct store *store, uint32_t now)
             note_use(store, &store->slab.classes[id]);
 }
 
-static void
-begin(struct store *store)
-{
-    for (unsigned id = 1; id <= store->slab.nclasses; id++) {
-        (void)newly_gone(&store->slab.classes[id]);
-        note_use(store, &store->slab.classes[id]);
-    }
-    store->idle_started = true;
-}
-
 static bool
 is_idle_for(const struct store *store, const struct slab_class *class,
     const struct slab_class *wants)
@@ -154,8 +144,6 @@ idle_pages(struct store *store, struct store_thread *thread, uint32_t now)
 
     if (!store->options.slab_reassign || !store->options.evict)
         return false;
-    if (!store->idle_started)
-        begin(store);
     note_classes(store, now);
     for (unsigned id = 1; id <= store->slab.nclasses; id++)
         more = pay(store, thread, id, now, &moves) || more;

@@ -179,6 +179,8 @@ exchange_class_counts(struct state *state, struct slab_class *class)
     SMALL(class->mean_age);
     SMALL(class->evicted_at);
     NUMBER(class->gone);
+    if (!state->saving)
+        class->gone_seen = class->gone; /* idle.c begins anew */
     NUMBER(class->ghost_hits);
     NUMBER(class->wanted);
     NUMBER(class->wanted_seen);
