@@ -5,22 +5,32 @@ import os
 import subprocess
 import tempfile
 
-from harness import HERE, SERVER_CORE, Kind, Server, all_running, free_port, pinned, turns
+from harness import HERE, SERVER_CORE, Kind, Server, all_running, free_port, median, pinned, turns
 
 NAME = "fixed replies"
 SMALL = ["-k", 100000, "-v", 32]
-# Name, keys of a reply, length of a value, copies of the reply, options of the servers, the generator's to fill
-# and to load.
+# Name, keys of a reply (0: it is to a set), length of a value, copies of the reply, options of the servers, the
+# generator's to fill and to load.
 ROWS = [
     ("get, 1 connection", 1, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "get", "-c", 1, *SMALL]),
     ("get, 50 connections", 1, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "get", "-c", 50, *SMALL]),
+    ("set, 50 connections", 0, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
+     ["-o", "set", "-c", 50, *SMALL]),
     ("get, 500 connections", 1, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "get", "-c", 500, *SMALL]),
     ("get, 5000 connections", 1, 32, 1, {"options": ["-c", "6000"]}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "get", "-c", 5000, *SMALL]),
     ("get, 16 pipelined", 1, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
+     ["-o", "get", "-c", 50, "-d", 16, *SMALL]),
+    ("set, 16 pipelined", 0, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
+     ["-o", "set", "-c", 50, "-d", 16, *SMALL]),
+    ("get, unix socket", 1, 32, 1, {"unix": True}, [*SMALL, "-c", 8, "-d", 64],
+     ["-o", "get", "-c", 50, *SMALL]),
+    ("set, unix socket", 0, 32, 1, {"unix": True}, [*SMALL, "-c", 8, "-d", 64],
+     ["-o", "set", "-c", 50, *SMALL]),
+    ("get, unix socket, 16 pipelined", 1, 32, 1, {"unix": True}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "get", "-c", 50, "-d", 16, *SMALL]),
     ("get of 100 keys", 100, 32, 1, {}, [*SMALL, "-c", 8, "-d", 64],
      ["-o", "mget:100", "-c", 50, *SMALL]),
@@ -41,10 +51,15 @@ def build(directory):
 class Fixed(Server):
     """The server of fixed replies, as far as a load needs to know it."""
 
-    def __init__(self, program, keys, value, copies):  # pylint: disable=super-init-not-called
-        self.name, self.threads, self.path, self.port = NAME, 1, None, free_port()
+    GREETING = b"two\r\nlines\r\n"
+
+    def __init__(self, program, keys, value, copies, unix=False):
+        # pylint: disable=super-init-not-called
+        self.name, self.threads = NAME, 1
         self.directory = tempfile.mkdtemp(prefix="larder-bench-")
-        self.argv = [program, str(self.port), str(keys), str(value), str(copies)]
+        self.path = os.path.join(self.directory, "socket") if unix else None
+        self.port = 0 if unix else free_port()
+        self.argv = [program, self.path or str(self.port), str(keys), str(value), str(copies)]
         self.errors = open(os.path.join(self.directory, "stderr"), "w+b")
         self.process = subprocess.Popen(pinned(self.argv, SERVER_CORE),
                                         stdin=subprocess.DEVNULL, stderr=self.errors)
@@ -62,19 +77,21 @@ def run(report, load, options):
     report.kinds = [Kind(NAME, program), *real]
     report.table("What the kernel alone costs", [
         ("worker_us_per_op", "worker CPU µs/op"), ("over", "over the floor, µs"),
-        ("ops_per_s", "ops/s"), ("p50_us", "p50 µs")])
+        ("of_peer", "of the last one's"), ("ops_per_s", "ops/s"), ("p50_us", "p50 µs")])
     for name, keys, value, copies, how, fill, args in ROWS:
         if not options.wanted(name):
             continue
-        with Fixed(program, keys, value, copies) as fixed, all_running(real, **how) as servers:
+        with Fixed(program, keys, value, copies, "unix" in how) as fixed, all_running(real, **how) as servers:
             for server in servers:
                 load(server, "-o", "fill", *fill, timeout=600)
             for server in servers:
                 server.settle()
             results = turns([fixed, *servers], options.rounds,
                             lambda s, args=args: load(s, *args, "-t", options.seconds))
-        least = sorted(row["worker_us_per_op"] for row in results[NAME])
+        least, peers = (median(results[name], "worker_us_per_op")
+                        for name in (NAME, real[-1].name))
         for rows in results.values():
             for row in rows:
-                row["over"] = row["worker_us_per_op"] - least[len(least) // 2]
+                row["over"] = row["worker_us_per_op"] - least
+                row["of_peer"] = row["worker_us_per_op"] / peers
         report.add(name, results)

@@ -67,6 +67,8 @@ class Kind:
 class Server:
     """One running server; use as a context manager."""
 
+    GREETING = b"version\r\n"
+
     def __init__(self, kind, memory=1024, threads=1, options=(), unix=False, core=SERVER_CORE,
                  wrap=(), patience=30):
         self.kind, self.name, self.threads = kind, kind.name, threads
@@ -103,7 +105,7 @@ class Server:
         while True:
             with contextlib.suppress(OSError):
                 with self.connect(2) as s:
-                    s.sendall(b"version\r\n")
+                    s.sendall(self.GREETING)
                     if s.recv(64):
                         return
             if self.process.poll() is not None:

@@ -3,7 +3,8 @@
  * fixed - the least that a server can do: one thread, raw epoll, and the same bytes for every
  * line that comes, without looking at it. What it costs is what the kernel costs.
  *
- *   fixed PORT KEYS VALUE_LEN COPIES    127.0.0.1; a reply has so many values
+ *   fixed PORT KEYS VALUE_LEN COPIES    127.0.0.1, or a path: a unix socket; a reply has so
+ *                                       many values; 0: it is STORED, to every second line
  *
  * For `scripts/bench --floor`, which has it measured beside real servers. The reply is in
  * memory COPIES times. 1: all come from the same bytes, which stay in the processor's cache;
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define INPUT   24576
@@ -33,10 +35,12 @@ struct client {
     size_t left; /* bytes still to be sent */
     const char *from; /* the copies that they are sent from */
     int waits;   /* for room in the socket */
+    unsigned lines; /* of a request that has not all come */
 };
 
 static char *replies; /* `ncopies` times `run` replies */
 static size_t reply_len, run, ncopies, next_copy;
+static unsigned request_lines = 1;
 static int epoll_fd;
 
 static void
@@ -108,7 +112,10 @@ serve(struct client *client)
         }
         for (const char *at = input; (at = memchr(at, '\n', (size_t)(input + got - at))) != NULL;
              at++)
-            client->left += reply_len;
+            if (++client->lines == request_lines) {
+                client->left += reply_len;
+                client->lines = 0;
+            }
     }
     if (push(client) != 0)
         end(client);
@@ -132,16 +139,34 @@ welcome(int listener)
 }
 
 static int
-listen_on(unsigned port)
+listen_on(const char *where)
 {
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    struct sockaddr_un path = { .sun_family = AF_UNIX };
+    struct sockaddr_in name = { .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)atoi(where)) };
+    int local = strchr(where, '/') != NULL, one = 1;
+    int fd = socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), bad;
 
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&name, sizeof name) != 0 || listen(fd, 1024) != 0)
+    snprintf(path.sun_path, sizeof path.sun_path, "%s", where);
+    bad = local ? bind(fd, (struct sockaddr *)&path, sizeof path) :
+                  bind(fd, (struct sockaddr *)&name, sizeof name);
+    if (bad != 0 || listen(fd, 1024) != 0)
         die("listen");
     return fd;
+}
+
+static char *
+put_values(char *at, unsigned keys, size_t value_len)
+{
+    for (unsigned key = 0; key < keys; key++) {
+        at += sprintf(at, "VALUE %0*u 0 %zu\r\n", KEY_LEN, key, value_len);
+        memset(at, 'x', value_len);
+        at += value_len;
+        at += sprintf(at, "\r\n");
+    }
+    return at + sprintf(at, "END\r\n");
 }
 
 static void
@@ -151,18 +176,12 @@ make_replies(unsigned keys, size_t value_len, size_t copies)
 
     ncopies = copies;
     run = copies > 1 ? 1 : RUN;
-    replies = at = malloc(ncopies * run * (keys * (64 + KEY_LEN + value_len) + 8));
+    replies = at = malloc(ncopies * run * (keys * (64 + KEY_LEN + value_len) + 16));
     if (replies == NULL)
         die("malloc");
-    for (size_t i = 0; i < ncopies * run; i++) {
-        for (unsigned key = 0; key < keys; key++) {
-            at += sprintf(at, "VALUE %0*u 0 %zu\r\n", KEY_LEN, key, value_len);
-            memset(at, 'x', value_len);
-            at += value_len;
-            at += sprintf(at, "\r\n");
-        }
-        at += sprintf(at, "END\r\n");
-    }
+    for (size_t i = 0; i < ncopies * run; i++)
+        at = keys > 0 ? put_values(at, keys, value_len) : at + sprintf(at, "STORED\r\n");
+    request_lines = keys > 0 ? 1 : 2;
     reply_len = (size_t)(at - replies) / (ncopies * run);
 }
 
@@ -172,13 +191,13 @@ main(int argc, char **argv)
     struct epoll_event events[EVENTS];
     int listener;
 
-    if (argc != 5 || atoi(argv[2]) < 1 || atoi(argv[4]) < 1) {
-        fprintf(stderr, "usage: fixed PORT KEYS VALUE_LEN COPIES\n");
+    if (argc != 5 || atoi(argv[2]) < 0 || atoi(argv[4]) < 1) {
+        fprintf(stderr, "usage: fixed PORT|PATH KEYS VALUE_LEN COPIES\n");
         return 2;
     }
     make_replies((unsigned)atoi(argv[2]), strtoul(argv[3], NULL, 10),
         strtoul(argv[4], NULL, 10));
-    listener = listen_on((unsigned)atoi(argv[1]));
+    listener = listen_on(argv[1]);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event listening = { .events = EPOLLIN, .data.ptr = NULL };
     if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &listening) != 0)
