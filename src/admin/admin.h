@@ -53,7 +53,7 @@ struct conn_info {
     uint32_t idle;              /* seconds since its last command */
 };
 typedef void (*conn_info_fn)(void *context, const struct conn_info *info);
-#define CONN_WALK_MIN 64u
+#define CONN_WALK_MIN 32u
 #define CERTS_WHY_MAX 512
 
 struct admin_parts {

@@ -17,8 +17,8 @@ struct row {
     bool listener;
     uint32_t idle;
     char state[24];
-    char address[sizeof((struct peer *)NULL)->address];
-    char listen_address[sizeof((struct peer *)NULL)->listen_address];
+    char address[ADDRESS_TEXT_MAX];
+    char listen_address[ADDRESS_TEXT_MAX];
 };
 
 struct rows {

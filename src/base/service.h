@@ -51,12 +51,12 @@ enum right {
     RIGHT_WRITE = 4, /* to change anything that is stored; flushing is that, too */
 };
 
+/* An address as `stats conns` prints it: tcp:1.2.3.4:5, unix:/path. */
+#define ADDRESS_TEXT_MAX 112
+
 /* Who is at the other end; filled by net, read by sessions and statistics. */
 struct peer {
-    char address[112];      /* as `stats conns` prints it: tcp:1.2.3.4:5, unix:/path */
-    char listen_address[112];
     int fd;                 /* for display only */
-    bool local;             /* a unix socket */
     bool datagram;          /* UDP: the session ends with its datagram */
     uint16_t listener;      /* index of the listener it came through */
     uint8_t protocol;       /* enum protocol_choice: what is spoken there */

@@ -22,7 +22,7 @@
 #include "base/wake.h"
 #include "net/inside.h"
 
-#define ACCEPT_BATCH   64
+#define ACCEPT_BATCH   16
 #define RETRY_MS       100
 #define DISCARD_ROUNDS 16
 

@@ -139,6 +139,17 @@ conn_free(struct conn *conn)
     slots_put(&conn->worker->slots, conn);
 }
 
+static void
+log_client(int fd, const char *what)
+{
+    char address[ADDRESS_TEXT_MAX];
+
+    if (!log_shows(LOG_CLIENT))
+        return; /* to ask for the address costs as much as all else that a new client needs */
+    address_of(fd, true, address, sizeof address);
+    log_line(LOG_CLIENT, "<%d %s %s", fd, what, address);
+}
+
 struct conn *
 conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenger *from)
 {
@@ -156,9 +167,6 @@ conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenge
     if (conn == NULL)
         goto out_fd;
     peer.place = conn->session;
-    address_of(fd, true, peer.address, sizeof peer.address);
-    peer.local = address_of(fd, false, peer.listen_address,
-                     sizeof peer.listen_address) == AF_UNIX;
     if (make_session(conn, &peer, from) == NULL)
         goto out;
     if (from != NULL && !restore(conn, &from->about))
@@ -172,11 +180,11 @@ conn_open(struct worker *worker, int fd, uint8_t listener, const struct passenge
         goto out_hold;
     }
     if (from == NULL) {
-        log_line(LOG_CLIENT, "<%d new client %s", fd, peer.address);
+        log_client(fd, "new client");
         worker_tell_conn(worker, conn, NULL);
         return conn;
     }
-    log_line(LOG_CLIENT, "<%d client taken over %s", fd, peer.address);
+    log_client(fd, "client taken over");
     worker->idle_next = 0; /* it may be the next whose time is up */
     if (conn->next == SERVICE_AGAIN)
         worker_note(worker, conn);
@@ -558,6 +566,8 @@ run_commands(struct conn *conn, bool alone, struct run *run)
         more = conn->next == SERVICE_DRAIN ||
                (conn->next == SERVICE_AGAIN && alone && !conn->later);
     } while (more && run->sent == SENDING_DONE && --rounds > 0);
+    if (conn->next == SERVICE_AGAIN && !conn->later && run->sent == SENDING_DONE)
+        counter_add(&worker->counters.conn_yields, 1); /* by -R, which reports don't have */
     conn->later &= !moved && !run->replied; /* else it has had something of this turn */
 }
 
@@ -629,11 +639,8 @@ conn_run(const struct job *job, bool alone)
     hold_settle(conn);
     if (stuck)
         return false;
-    if (conn->next == SERVICE_READ)
-        return conn->stream != NULL && tls_stream_pending(conn->stream);
-    if (conn->next == SERVICE_AGAIN)
-        counter_add(&worker->counters.conn_yields, 1);
-    return true;
+    return conn->next != SERVICE_READ ||
+           (conn->stream != NULL && tls_stream_pending(conn->stream));
 }
 
 /* ---- Once a second -------------------------------------------------------------------- */

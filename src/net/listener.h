@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/options.h"
+#include "base/service.h"
 #include "net/local.h"
 #include "net/parcel.h"
 #include "net/tls.h"
@@ -30,7 +31,7 @@ struct listener {
     uint8_t space;     /* in net_parts.spaces */
     uint8_t denied;    /* enum right, joined by | */
     struct local_users users; /* of a unix socket: who may connect */
-    char address[112]; /* as `stats conns` shows it */
+    char address[ADDRESS_TEXT_MAX]; /* as `stats conns` shows it */
     struct parcel_name name;
     bool any_port;     /* no port was asked for */
     bool activated;    /* the service manager's: it gives it to the next process, too */

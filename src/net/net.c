@@ -230,7 +230,7 @@ highest_to_show(struct net *net, int fd_min)
 static void
 show_conn(const struct conn *conn, uint32_t now, net_conn_fn fn, void *context)
 {
-    char address[112], listen_address[112];
+    char address[ADDRESS_TEXT_MAX], listen_address[ADDRESS_TEXT_MAX];
     uint32_t last = atomic_load_explicit(&conn->last_command, memory_order_relaxed);
 
     address_of(conn->fd, true, address, sizeof address);

@@ -144,7 +144,7 @@ typedef void (*net_conn_fn)(void *context, const struct net_conn *conn);
 /* Shows the listeners and connections with the NET_WALK lowest descriptors from `fd_min`
  * on, in any order. `fn` must not call anything of net. */
 void net_each_conn(struct net *net, int fd_min, net_conn_fn fn, void *context);
-#define NET_WALK 64
+#define NET_WALK 32
 
 /* Changes -o idle_timeout, seconds, 0: off; heard at the next tick. Any thread. */
 void net_set_idle_timeout(struct net *net, uint32_t seconds);

@@ -34,7 +34,8 @@ struct udp_socket {
     bool given;            /* another process has it now */
     uint8_t space; /* in worker->spaces */
     uint32_t overhead; /* FRAME_OVERHEAD_... */
-    struct peer peer;  /* of all its datagrams; `address` is the socket's own */
+    struct peer peer;  /* of all its datagrams */
+    char address[ADDRESS_TEXT_MAX];
     _Atomic uint32_t last_request; /* second */
 };
 

@@ -83,8 +83,6 @@ static void
 describe(struct udp_socket *socket, int fd, const struct parcel_name *name,
     enum protocol_choice protocol, uint16_t listener)
 {
-    char text[sizeof socket->peer.address];
-
     *socket = (struct udp_socket){
         .fd = fd,
         .port = parcel_name_port(name),
@@ -93,11 +91,10 @@ describe(struct udp_socket *socket, int fd, const struct parcel_name *name,
         .peer = { .fd = fd, .listener = listener, .protocol = (uint8_t)protocol,
             .datagram = true },
     };
-    address_text((const struct sockaddr *)&name->at, name->len, text, sizeof text);
-    assert(strncmp(text, "tcp", 3) == 0); /* which is all that it knows of internet */
-    memcpy(text, "udp", 3);
-    memcpy(socket->peer.address, text, sizeof text);
-    memcpy(socket->peer.listen_address, text, sizeof text);
+    address_text((const struct sockaddr *)&name->at, name->len, socket->address,
+        sizeof socket->address);
+    assert(strncmp(socket->address, "tcp", 3) == 0); /* which is all that it knows of internet */
+    memcpy(socket->address, "udp", 3);
 }
 
 /* The sockets for one address, one for each of `copies` workers. 0 or -errno. */
@@ -315,7 +312,7 @@ udp_each(const struct udp *udp, int fd_min, int fd_max, uint32_t now, net_conn_f
             atomic_load_explicit(&socket->last_request, memory_order_relaxed);
         if (socket->fd >= fd_min && socket->fd <= fd_max)
             fn(context,
-                &(struct net_conn){ .fd = socket->fd, .address = socket->peer.address,
+                &(struct net_conn){ .fd = socket->fd, .address = socket->address,
                     .datagram = true, .state = CONN_READ,
                     .idle = now > last ? now - last : 0 });
     }

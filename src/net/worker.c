@@ -21,6 +21,8 @@
 #define CACHE_LINE     64u
 #define CONNS_FIRST    64u
 #define ARRIVALS_FIRST 16u
+/* New clients of a turn: thousands that come at once are not to keep the others waiting. */
+#define ARRIVALS_PER_TURN 16u
 /* A handshake can cost as much as a thousand commands: no more of them than this come
  * between two turns of the clients that are served already. */
 #define HANDSHAKES_PER_TURN 2u
@@ -205,7 +207,7 @@ worker_tell_conn(struct worker *worker, const struct conn *conn, const char *rea
         .word = reason,
         .fd = conn->fd,
     };
-    char address[112];
+    char address[ADDRESS_TEXT_MAX];
 
     if (!worker_is_watched(worker, conn->space))
         return;
@@ -337,24 +339,33 @@ run_tick(struct worker *worker)
         conn_check_idle(worker->conns[i]);
 }
 
+/* Those that were handed over first become connections. True: there are others. */
+static bool
+take_some(struct worker *worker)
+{
+    struct arrival some[ARRIVALS_PER_TURN];
+    unsigned n, left;
+
+    pthread_mutex_lock(&worker->arrivals_mutex);
+    n = worker->narrivals < ARRIVALS_PER_TURN ? worker->narrivals : ARRIVALS_PER_TURN;
+    left = worker->narrivals -= n;
+    if (n > 0) {
+        memcpy(some, worker->arrivals, n * sizeof *some);
+        memmove(worker->arrivals, worker->arrivals + n, left * sizeof *some);
+    }
+    pthread_mutex_unlock(&worker->arrivals_mutex);
+    for (unsigned i = 0; i < n; i++) {
+        conn_open(worker, some[i].fd, some[i].listener, some[i].passenger);
+        free(some[i].passenger);
+    }
+    return left > 0;
+}
+
 void
 worker_take_arrivals(struct worker *worker)
 {
-    struct arrival some[ARRIVALS_FIRST];
-    unsigned n;
-
-    do {
-        pthread_mutex_lock(&worker->arrivals_mutex);
-        n = worker->narrivals < ARRIVALS_FIRST ? worker->narrivals : ARRIVALS_FIRST;
-        worker->narrivals -= n;
-        if (n > 0)
-            memcpy(some, worker->arrivals + worker->narrivals, n * sizeof *some);
-        pthread_mutex_unlock(&worker->arrivals_mutex);
-        for (unsigned i = 0; i < n; i++) {
-            conn_open(worker, some[i].fd, some[i].listener, some[i].passenger);
-            free(some[i].passenger);
-        }
-    } while (n > 0);
+    while (take_some(worker))
+        continue;
 }
 
 static void
@@ -366,7 +377,8 @@ on_wake(evutil_socket_t fd, short what, void *context)
     (void)what;
     ssize_t got = read(fd, &count, sizeof count);
     (void)got; /* EAGAIN: nothing is lost, the flags tell */
-    worker_take_arrivals(worker);
+    if (take_some(worker))
+        worker_wake(worker); /* the others after this turn */
     run_woken(worker);
     if (atomic_exchange(&worker->tick_due, false))
         run_tick(worker);

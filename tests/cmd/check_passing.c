@@ -28,8 +28,7 @@ session_of(struct talk *of)
 static void *
 unpack(const char *bytes, size_t len)
 {
-    const struct peer peer = { .address = "test", .fd = 8,
-        .protocol = (uint8_t)stage.protocol };
+    const struct peer peer = { .fd = 8, .protocol = (uint8_t)stage.protocol };
 
     return stage.service.unpack(stage.lane, &peer, bytes, len);
 }
@@ -50,7 +49,7 @@ pass(void)
     talk.session = session;
     if (session != NULL)
         return 1;
-    const struct peer peer = { .address = "test", .fd = 9 };
+    const struct peer peer = { .fd = 9 };
     talk.session = stage.service.open(stage.lane, &peer);
     ck_assert_ptr_nonnull(talk.session);
     return -1;

@@ -288,7 +288,7 @@ try_session(const char *data, size_t len)
     const struct store_options options = { .memory_max = 1 << 20, .memory_reserve = 1 << 20,
         .item_size_max = 1 << 20, .chunk_max = 65536, .chunk_min = 48,
         .growth_factor = 1.25, .evict = true, .hash_key = "0123456789abcde" };
-    const struct peer peer = { .address = "fuzz", .fd = 7 };
+    const struct peer peer = { .fd = 7 };
     struct cmd_context context = { .version = "1", .flush_allowed = true, .cas = true };
     struct service service;
     struct clock clock;

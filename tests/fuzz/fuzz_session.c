@@ -398,8 +398,7 @@ operate(struct play *play)
 static void
 play_open(struct play *play)
 {
-    play->peer = (struct peer){ .address = "fuzz", .fd = 7,
-        .denied = play->manner.denied };
+    play->peer = (struct peer){ .fd = 7, .denied = play->manner.denied };
     clock_start(&play->clock);
     play->context = (struct cmd_context){ .store = new_store(), .clock = &play->clock,
         .version = "1", .flush_allowed = true, .cas = true };

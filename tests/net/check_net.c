@@ -847,6 +847,37 @@ START_TEST(a_crowd_is_served_and_leaves_nothing)
 }
 END_TEST
 
+/* Those who are served already have their turn between a few and a few of them. */
+START_TEST(many_who_come_at_once_come_in_bit_by_bit)
+{
+    struct toy_server *server = toy_server_create();
+    struct toy *toy = &server->toy;
+    int busy, fds[100];
+
+    server->options.threads = 1;
+    toy_server_start(server);
+    busy = toy_connect(server);
+    toy_say(busy, "echo a\n");
+    toy_hear(busy, "a\n");
+    pthread_mutex_lock(&toy->lock);
+    toy_say(busy, "nap\n");
+    ck_assert(toy_wait(&toy->looks, 2)); /* it waits for the lock, or is about to */
+    for (int i = 0; i < 100; i++)
+        fds[i] = toy_connect(server);
+    for (int i = 0; i < 10000 && figures_of(server).total < 101; i++)
+        toy_sleep_ms(1);
+    pthread_mutex_unlock(&toy->lock);
+    for (int i = 0; i < 100; i++) {
+        toy_say(fds[i], "echo b\n");
+        toy_hear(fds[i], "b\n");
+        close(fds[i]);
+    }
+    ck_assert_int_le(toy->opened_most, 16);
+    close(busy);
+    toy_server_destroy(server);
+}
+END_TEST
+
 START_TEST(a_unix_socket_has_its_mode_and_goes_with_the_server)
 {
     char path[] = "/tmp/larder-check-XXXXXX", file[64];
@@ -1043,6 +1074,7 @@ main(void)
     tcase_add_test(tc, clients_that_leave_while_they_are_woken_leave_nothing);
     tcase_add_test(tc, connections_can_be_shown_while_they_come_and_go);
     tcase_add_test(tc, a_crowd_is_served_and_leaves_nothing);
+    tcase_add_test(tc, many_who_come_at_once_come_in_bit_by_bit);
     tcase_add_test(tc, a_unix_socket_has_its_mode_and_goes_with_the_server);
     tcase_add_test(tc, each_listener_is_served_for_its_space);
     tcase_add_loop_test(tc, a_user_who_may_not_connect_is_counted_and_gone, 0, 2);

@@ -41,6 +41,7 @@ struct toy_lane {
     struct toy *toy;
     const char *looked_at; /* first byte of the last look() */
     int shares;            /* that this turn has left */
+    int opened;            /* since the last turn */
 };
 
 struct toy_pin {
@@ -127,8 +128,6 @@ session_open(void *p, const struct peer *peer)
     for (size_t i = 0; i < sizeof *session; i++)
         assert(((const char *)session)[i] == 0);
     assert(peer->fd >= 0);
-    assert(peer->address[0] != '\0');
-    assert(peer->listen_address[0] != '\0');
     assert(peer->datagram || peer->wake != NULL);
     session->wake = peer->wake;
     ((struct toy_lane *)p)->toy->denied = peer->denied;
@@ -136,6 +135,7 @@ session_open(void *p, const struct peer *peer)
     session->lane = p;
     session->lane->toy->sessions++;
     session->lane->toy->opened++;
+    session->lane->opened++;
     return session;
 }
 
@@ -245,6 +245,9 @@ turn(void *p)
     struct toy_lane *lane = p;
 
     lane->shares = lane->toy->shares;
+    if (lane->opened > lane->toy->opened_most)
+        lane->toy->opened_most = lane->opened;
+    lane->opened = 0;
 }
 
 /* False: the turn has none left. */

@@ -38,6 +38,7 @@ struct toy {
     atomic_int lanes;
     atomic_int pins; /* not released yet */
     atomic_int looks, looked, direct_bytes, ticks;
+    atomic_int opened_most; /* sessions between two turns of a worker */
     atomic_int denied; /* as the last session's peer had it */
     atomic_int sleepers; /* sessions that toy_ring() would reach */
     atomic_int echoes;   /* commands of this kind */
@@ -47,7 +48,7 @@ struct toy {
     atomic_int refused; /* sessions that have had to wait for one */
     atomic_int shared;
     _Atomic char order[TOY_SHARED_MAX];
-    pthread_mutex_t lock; /* guards the next; all zero is unlocked */
+    pthread_mutex_t lock; /* guards the next; all zero is unlocked; "nap" takes it */
     struct toy_session *first_sleeper;
 };
 

@@ -80,9 +80,7 @@ stage_counts(struct stage *stage)
 void
 talk_open(struct talk *talk, struct stage *stage)
 {
-    struct peer peer = {
-        .address = "test", .fd = 7, .protocol = (uint8_t)stage->protocol
-    };
+    struct peer peer = { .fd = 7, .protocol = (uint8_t)stage->protocol };
 
     *talk = (struct talk){ .stage = stage };
     talk->session = stage->service.open(stage->lane, &peer);
