@@ -3,7 +3,8 @@
 
 The load is an open loop: requests are due at fixed times and latency counts from then, so
 that a server which stalls can't hide what it kept waiting. Both servers get the same rate,
-in turns. Beside it, in a process of its own, goes what the situation asks for:
+in turns; its generator has real-time priority where that may be had (as root), since it shares
+a processor with the others. Beside it, in a process of its own, goes what the situation asks for:
 
 steady      nothing
 growing     a fresh server takes new keys, so that its index has to grow several times
@@ -68,7 +69,7 @@ def saturation(load, kinds, seconds):
 
 
 def probe(load, server, rate, seconds):
-    return load(server, *PROBE, "-R", rate, "-t", seconds)
+    return load(server, *PROBE, "-R", rate, "-t", seconds, first=True)
 
 
 def growing(kind, load, rate, seconds):

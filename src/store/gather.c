@@ -8,14 +8,19 @@
 #include <sys/mman.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 /* Linux 6.1; headers may be older than the kernel. */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
 
-/* Between two blocks in use: each may keep a worker waiting for a few milliseconds. */
-#define PAUSE_US UINT64_C(250000)
+/* Between two blocks in use: so many times what the last one took, within bounds. A worker that looks
+ * at the block waits, or has to share its processor; with a block every quarter of a second one
+ * request in a hundred did, by five milliseconds, and one in a thousand is too many. */
+#define PAUSE_TIMES    2000u
+#define PAUSE_LEAST_US UINT64_C(250000)
+#define PAUSE_MOST_US  UINT64_C(30000000)
 /* After a refusal that may not last: pages that are being read or written by the system, or
  * no huge page to be had. */
 #define PAUSE_REFUSED_US UINT64_C(10000000)
@@ -187,6 +192,17 @@ next_block(struct gather *gather, const struct gather_part *parts, unsigned n)
     return gather->blocks;
 }
 
+/* As long as nobody is kept waiting too often. */
+static uint64_t
+pause_after(uint64_t took_us)
+{
+    uint64_t pause = took_us * PAUSE_TIMES;
+
+    if (pause < PAUSE_LEAST_US)
+        return PAUSE_LEAST_US;
+    return pause < PAUSE_MOST_US ? pause : PAUSE_MOST_US;
+}
+
 static void
 gather_one(struct gather *gather, const struct gather_part *parts, unsigned n,
     uint64_t now_us)
@@ -199,8 +215,11 @@ gather_one(struct gather *gather, const struct gather_part *parts, unsigned n,
         for (unsigned i = 0; i < n; i++) {
             if (!is_worth_it(gather, &parts[i], block))
                 continue;
-            gather->not_before_us = now_us + PAUSE_US;
+            uint64_t began = clock_micros();
             collapse(gather, block, now_us);
+            uint64_t next = now_us + pause_after(clock_micros() - began);
+            if (next > gather->not_before_us) /* unless it was refused */
+                gather->not_before_us = next;
             return;
         }
     }

@@ -174,6 +174,30 @@ START_TEST(blocks_in_use_are_gathered_one_at_a_time)
 }
 END_TEST
 
+/* Who looks at a block that is being gathered waits: that is to be a small part of all time. */
+START_TEST(what_takes_long_is_done_seldom)
+{
+    struct gather_part part = { 0, 4 * GATHER_BYTES, 4 * GATHER_BYTES, GATHER_PAGES, 1 };
+    struct range range;
+    unsigned seldom = 0;
+
+    range_open(&range);
+    write_pattern(&range, 0, part.used);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t before = gather_bytes(&range.gather), began = clock_micros();
+
+        step(&range, &part);
+        uint64_t took = clock_micros() - began;
+        uint64_t pause = range.gather.not_before_us - range.now_us;
+        if (gather_bytes(&range.gather) > before)
+            seldom += pause >= 1000 * took || pause == 30 * SECOND;
+    }
+    if (can_gather(&range)) /* once may be enough: the step can be interrupted */
+        ck_assert_uint_ge(seldom, 1);
+    range_close(&range);
+}
+END_TEST
+
 START_TEST(the_block_in_front_is_ready_before_it_is_used)
 {
     struct gather_part part = { 0, GATHER_BYTES / 2, 4 * GATHER_BYTES, GATHER_PAGES, 1 };
@@ -394,6 +418,7 @@ main(void)
     tcase_add_test(tc, full_blocks_are_gathered_and_keep_what_they_hold);
     tcase_add_test(tc, blocks_with_holes_are_left);
     tcase_add_test(tc, blocks_in_use_are_gathered_one_at_a_time);
+    tcase_add_test(tc, what_takes_long_is_done_seldom);
     tcase_add_test(tc, the_block_in_front_is_ready_before_it_is_used);
     tcase_add_test(tc, a_part_that_grows_fast_has_more_blocks_ready);
     tcase_add_test(tc, what_was_given_back_is_gathered_again_when_it_is_full);
