@@ -155,7 +155,8 @@ libhttp_a_SOURCES = \
 	src/http/json.c src/http/json.h \
 	src/http/listen.c \
 	src/http/metrics.c src/http/metrics.def src/http/metrics.h \
-	src/http/page.c src/http/page.h
+	src/http/page.c src/http/page.h \
+	src/http/reserve.c src/http/reserve.h
 # The status page as numbers for the compiler; od and sed are everywhere.
 src/http/page.inc: $(srcdir)/src/http/page.html
 	$(AM_V_GEN)$(MKDIR_P) src/http && od -A n -v -t u1 $(srcdir)/src/http/page.html | \

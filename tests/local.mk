@@ -423,7 +423,8 @@ tests_ctl_check_top_LDADD = $(ctl_test_libs)
 
 # http
 if HAVE_CHECK
-HTTP_TESTS = tests/http/check_host tests/http/check_http tests/http/check_json
+HTTP_TESTS = tests/http/check_host tests/http/check_http tests/http/check_json \
+	tests/http/check_reserve
 check_PROGRAMS += $(HTTP_TESTS)
 TESTS += $(HTTP_TESTS)
 endif
@@ -438,3 +439,6 @@ tests_http_check_http_LDADD = $(http_test_libs)
 tests_http_check_json_SOURCES = tests/http/check_json.c
 tests_http_check_json_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_http_check_json_LDADD = $(http_test_libs)
+tests_http_check_reserve_SOURCES = tests/http/check_reserve.c tests/support/quick_check.h
+tests_http_check_reserve_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_http_check_reserve_LDADD = $(http_test_libs)

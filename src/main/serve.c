@@ -26,6 +26,7 @@
 #include "base/memlimit.h"
 #include "base/service.h"
 #include "cmd/session.h"
+#include "http/reserve.h"
 #include "main/auth.h"
 #include "main/endpoint.h"
 #include "main/handover.h"
@@ -320,6 +321,8 @@ tell_takeover(struct server *server, size_t sockets)
 static int
 make_net(struct server *server)
 {
+    if (server->options->http != NULL)
+        reserve_install();
     server->base = event_base_new();
     if (server->base == NULL ||
         event_assign(&server->signals, server->base, server->signal_fd,

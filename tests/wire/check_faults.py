@@ -286,6 +286,22 @@ def verify(cache, ledger):
 # ---- At the start ------------------------------------------------------------------------
 
 
+def ask_http(path):
+    """What is answered before the connection ends; empty where it is refused."""
+    answer = b""
+    with socket.socket(socket.AF_UNIX) as talk:
+        talk.settimeout(server.REPLY_SECONDS * 3)
+        talk.connect(path)
+        with contextlib.suppress(ConnectionError):
+            talk.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while True:
+                more = talk.recv(65536)
+                if not more:
+                    break
+                answer += more
+    return answer
+
+
 class Start:
     """One start with one rule."""
 
@@ -549,6 +565,24 @@ class TestServing(unittest.TestCase):
         with certificates.Certificates.of_server() as certs:
             self.each("memory", options=("-m", "16", "-t", "2", *certs.options()),
                       context=certs.client())
+
+    @unittest.skipUnless(MEMORY, WHY_NOT)
+    def test_each_allocation_for_who_asks_over_http_may_fail(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o777)
+            path = directory + "/http"
+            with faults.FaultyServer("-m", "16", "-o", "http=unix:" + path) as cache:
+                ask_http(path)
+                failed, n = 1, 0
+                while failed > 0:
+                    n += 1
+                    cache.faults.fail("memory", first=n)
+                    ask_http(path)  # libevent may leave out what it has no memory for
+                    failed = cache.faults.rule("memory").failed
+                    cache.faults.stop()
+                    self.assertIsNone(cache.process.poll(), n)
+                self.assertGreater(n, 20)
+                self.assertEqual(ask_http(path)[:12], b"HTTP/1.1 200")
 
     @unittest.skipUnless(MEMORY, WHY_NOT)
     def test_many_allocations_may_fail(self):
