@@ -49,7 +49,9 @@ reserve_malloc(size_t size)
 {
     void *block = malloc(size);
 
-    return block != NULL ? block : reserve_take(size);
+    if (block == NULL)
+        block = reserve_take(size);
+    return block;
 }
 
 void *

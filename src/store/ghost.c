@@ -13,6 +13,7 @@
 #define FINGERPRINT_BITS 13
 _Static_assert(FINGERPRINT_BITS + CLASS_BITS + STEP_BITS == 32, "an entry is 32 bits");
 #define STEP_MASK (GHOST_STEPS - 1)
+#define NAME_MASK (~STEP_MASK)
 
 /* Fingerprint and class: all that has to be equal. The low bits of the hash have chosen the
  * set, so the fingerprint is of the highest that the index and its stripe know too. Never 0
@@ -50,9 +51,10 @@ put_lanes(struct ghost_set *set, unsigned slot, lanes put)
 static bool
 is_noted(const struct ghost_set *set, uint32_t name)
 {
-    lanes all = { name, name, name, name };
-    halves found = (halves)(((lanes_at(set, 0) ^ all) >> STEP_BITS == 0) |
-        ((lanes_at(set, LANES) ^ all) >> STEP_BITS == 0));
+    const lanes names = { name, name, name, name };
+    const lanes mask = { NAME_MASK, NAME_MASK, NAME_MASK, NAME_MASK };
+    halves found = (halves)((((lanes_at(set, 0) ^ names) & mask) == 0) |
+        (((lanes_at(set, LANES) ^ names) & mask) == 0));
 
     return (found[0] | found[1]) != 0;
 }
