@@ -122,7 +122,7 @@ collapse(struct gather *gather, uint64_t block, uint64_t now_us)
         set_done(gather, block);
         return;
     }
-    gather->not_before_us = now_us + PAUSE_REFUSED_US;
+    gather->refused_until_us = now_us + PAUSE_REFUSED_US;
     if (errno == EINVAL) /* an older kernel, or a file on a disk: not now and not later */
         gather->base = NULL;
 }
@@ -133,7 +133,7 @@ make_ready(struct gather *gather, const struct gather_part *part, uint64_t block
     uint64_t now_us)
 {
     if ((block + 1) << GATHER_BITS > part->end || block >= gather->blocks ||
-        is_done(gather, block) || now_us < gather->not_before_us)
+        is_done(gather, block) || now_us < gather->refused_until_us)
         return false;
     /* What has no page at all is not collapsed. Nothing changes should it be in use by now. */
     __atomic_fetch_or(gather->base + (block << GATHER_BITS), 0, __ATOMIC_RELAXED);
@@ -217,9 +217,7 @@ gather_one(struct gather *gather, const struct gather_part *parts, unsigned n,
                 continue;
             uint64_t began = clock_micros();
             collapse(gather, block, now_us);
-            uint64_t next = now_us + pause_after(clock_micros() - began);
-            if (next > gather->not_before_us) /* unless it was refused */
-                gather->not_before_us = next;
+            gather->not_before_us = now_us + pause_after(clock_micros() - began);
             return;
         }
     }
@@ -234,7 +232,8 @@ gather_step(struct gather *gather, const struct gather_part *parts, unsigned n,
     assert(n <= GATHER_PARTS);
     for (unsigned i = 0; gather->base != NULL && i < n; i++)
         ready = get_ready(gather, &parts[i], &gather->seen[i], now_us) || ready;
-    if (gather->base != NULL && !ready && now_us >= gather->not_before_us)
+    if (gather->base != NULL && !ready && now_us >= gather->not_before_us &&
+        now_us >= gather->refused_until_us)
         gather_one(gather, parts, n, now_us);
     return ready;
 }

@@ -35,7 +35,8 @@ struct gather {
     _Atomic uint64_t *done;     /* a bit for each: it is a huge page */
     _Atomic uint64_t done_count;
     uint64_t next;              /* block to be looked at */
-    uint64_t not_before_us;     /* no block in use is gathered earlier */
+    uint64_t not_before_us;     /* no block in use is gathered earlier ... */
+    uint64_t refused_until_us;  /* ... and this early none at all */
     uint64_t seen[GATHER_PARTS]; /* of each part, what was in use at the last step */
     uint64_t ready_end;         /* nothing was made ready from this distance on */
 };
