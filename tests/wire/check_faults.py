@@ -27,6 +27,7 @@ import unittest
 
 import certificates
 import check_udp
+import endpoint
 import faults
 import packets
 import server
@@ -286,22 +287,6 @@ def verify(cache, ledger):
 # ---- At the start ------------------------------------------------------------------------
 
 
-def ask_http(path):
-    """What is answered before the connection ends; empty where it is refused."""
-    answer = b""
-    with socket.socket(socket.AF_UNIX) as talk:
-        talk.settimeout(server.REPLY_SECONDS * 3)
-        talk.connect(path)
-        with contextlib.suppress(ConnectionError):
-            talk.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            while True:
-                more = talk.recv(65536)
-                if not more:
-                    break
-                answer += more
-    return answer
-
-
 class Start:
     """One start with one rule."""
 
@@ -498,6 +483,16 @@ class TestStart(unittest.TestCase):
 
 
 # ---- While it serves ---------------------------------------------------------------------
+
+
+def ask_http(path):
+    """What is answered before the connection ends; empty where it is refused."""
+    with socket.socket(socket.AF_UNIX) as talk:
+        talk.settimeout(server.REPLY_SECONDS * 3)
+        talk.connect(path)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            talk.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return endpoint.hear(talk)
 
 
 class TestServing(unittest.TestCase):
